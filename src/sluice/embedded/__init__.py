@@ -1,0 +1,1 @@
+"""The Kafka broker that `sluice up` runs on this machine."""

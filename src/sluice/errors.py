@@ -1,0 +1,108 @@
+"""Every error a user can meet: a fact, what to do next, and the exit code of the command.
+
+A message says what happened and where; ``hint`` says what to type or edit. The command line prints both
+without a stack trace.
+"""
+
+from __future__ import annotations
+
+EXIT_DONE = 0
+EXIT_NOT_ALL_RIGHT = 1
+EXIT_USAGE = 2
+EXIT_DEPENDENCY = 3
+
+
+class SluiceError(Exception):
+    """Root of all errors meant for people.
+
+    Args:
+        message: what happened and where, one line.
+        hint: what to do next, one line; empty when there is nothing to add.
+    """
+
+    exit_code = EXIT_NOT_ALL_RIGHT
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(SluiceError):
+    """Wrong usage, settings, contract, registry or suite (exit 2)."""
+
+    exit_code = EXIT_USAGE
+
+
+class DependencyError(SluiceError):
+    """Something the command needs is missing, down or owned by someone else (exit 3)."""
+
+    exit_code = EXIT_DEPENDENCY
+
+
+class SettingsInvalid(UsageError):
+    """A settings file, environment variable or option is wrong."""
+
+
+class YamlInvalid(UsageError):
+    """A YAML file cannot be read, or breaks a limit."""
+
+
+class ContractInvalid(UsageError):
+    """conf/contract.yaml does not describe versions that can be applied."""
+
+
+class RegistryInvalid(UsageError):
+    """conf/devices.yaml does not describe devices that can be applied."""
+
+
+class SuiteInvalid(UsageError):
+    """A file under expectations/ is not a suite that can be applied whole."""
+
+
+class InputInvalid(UsageError):
+    """A file given to import, or an option that describes it, cannot be used."""
+
+
+class QueryInvalid(UsageError):
+    """A query is unknown, lacks a parameter, or is not valid read-only SQL."""
+
+
+class LakeTooNew(UsageError):
+    """The lake was written by a newer version of Sluice."""
+
+
+class LakeMissing(DependencyError):
+    """There is no lake, or not yet the table asked for, at the given path."""
+
+
+class JavaMissing(DependencyError):
+    """Java is absent or not of a version that Spark runs on."""
+
+
+class JarsMissing(DependencyError):
+    """The JVM jars have not been fetched, or not those of this version."""
+
+
+class BrokerDown(DependencyError):
+    """No Kafka broker answers at the configured address."""
+
+
+class BrokerFailed(DependencyError):
+    """The embedded broker cannot be started or stopped."""
+
+
+class TopicMissing(DependencyError):
+    """The configured topic does not exist on the broker."""
+
+
+class LayerLocked(DependencyError):
+    """Another process owns the layer."""
+
+
+class CheckpointLost(SluiceError):
+    """A checkpoint and the tables it belongs to do not fit together."""
+
+
+class StreamFailed(SluiceError):
+    """A streaming query stopped with an error that is not the data's."""

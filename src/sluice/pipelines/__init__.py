@@ -1,0 +1,1 @@
+"""Wiring: read, transform, gate, write; one module per layer."""

@@ -1,0 +1,1 @@
+"""Rules, gates and their records: the only place that knows Great Expectations."""

@@ -1,0 +1,360 @@
+"""The contracts other programs read: tables, their columns, error codes, flags. Data only, no Spark.
+
+Column types are Spark SQL type names. All times are UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LAKE_FORMAT = 1
+
+# Error codes of quarantined records, in the order in which they are decided.
+EMPTY_MESSAGE = "EMPTY_MESSAGE"
+TOO_LARGE = "TOO_LARGE"
+TOO_DEEP = "TOO_DEEP"
+NOT_UTF8 = "NOT_UTF8"
+NOT_JSON = "NOT_JSON"
+NOT_OBJECT = "NOT_OBJECT"
+DUPLICATE_FIELD = "DUPLICATE_FIELD"
+UNKNOWN_VERSION = "UNKNOWN_VERSION"
+AMBIGUOUS_VERSION = "AMBIGUOUS_VERSION"
+MISSING_FIELD = "MISSING_FIELD"
+WRONG_TYPE = "WRONG_TYPE"
+NO_METRIC = "NO_METRIC"
+BAD_ID = "BAD_ID"
+BAD_TIME = "BAD_TIME"
+TIME_WITHOUT_OFFSET = "TIME_WITHOUT_OFFSET"
+TIME_OUT_OF_RANGE = "TIME_OUT_OF_RANGE"
+RULE_FAILED = "RULE_FAILED"
+DUPLICATE_CONFLICT = "DUPLICATE_CONFLICT"
+
+ERROR_CODES = (
+    EMPTY_MESSAGE,
+    TOO_LARGE,
+    TOO_DEEP,
+    NOT_UTF8,
+    NOT_JSON,
+    NOT_OBJECT,
+    DUPLICATE_FIELD,
+    UNKNOWN_VERSION,
+    AMBIGUOUS_VERSION,
+    MISSING_FIELD,
+    WRONG_TYPE,
+    NO_METRIC,
+    BAD_ID,
+    BAD_TIME,
+    TIME_WITHOUT_OFFSET,
+    TIME_OUT_OF_RANGE,
+    RULE_FAILED,
+    DUPLICATE_CONFLICT,
+)
+
+# Codes of records that could not be read at all, as `share_unreadable` counts them.
+UNREADABLE_CODES = ERROR_CODES[: ERROR_CODES.index(RULE_FAILED)]
+
+VALID = "valid"
+OUT_OF_RANGE = "out_of_range"
+SUSPECT = "suspect"
+UNKNOWN_DEVICE = "unknown_device"
+QUALITY_FLAGS = (OUT_OF_RANGE, SUSPECT, UNKNOWN_DEVICE, VALID)
+
+PROMOTE = "PROMOTE"
+PROMOTE_WITH_WARNINGS = "PROMOTE_WITH_WARNINGS"
+HOLD = "HOLD"
+EMPTY = "EMPTY"
+ERROR = "ERROR"
+VERDICTS = (PROMOTE, PROMOTE_WITH_WARNINGS, HOLD, EMPTY, ERROR)
+
+# Canonical columns that are metrics, with their units; a reading event brings its own metric.
+METRIC_UNITS = {
+    "temperature_celsius": "°C",
+    "humidity_percent": "%",
+    "pressure_hpa": "hPa",
+    "battery_percent": "%",
+}
+METRICS = tuple(METRIC_UNITS)
+READING_METRIC = "value"
+
+COORDINATES = ("topic", "topic_generation", "partition", "offset")
+EVENT_KEY = ("device_id", "event_time", "event_id")
+
+# What two copies of one event key are compared by.
+CANONICAL_VALUES = (
+    "temperature_celsius",
+    "humidity_percent",
+    "pressure_hpa",
+    "battery_percent",
+    "latitude",
+    "longitude",
+    "status",
+    "firmware",
+    "value",
+)
+
+RANGE_RULE_SUFFIX = "_in_registered_range"
+
+
+def range_rule(metric: str) -> str:
+    """The rule_id under which a broken registry range of `metric` stands in `failed_rules`."""
+    return f"{metric}{RANGE_RULE_SUFFIX}"
+
+
+Columns = tuple[tuple[str, str], ...]
+
+_COORDINATES: Columns = (
+    ("topic", "string"),
+    ("topic_generation", "int"),
+    ("partition", "int"),
+    ("offset", "bigint"),
+)
+_HEADERS: Columns = (("headers", "array<struct<key:string,value:binary>>"),)
+_RAW: Columns = (("key", "binary"), ("value", "binary"))
+
+
+@dataclass(frozen=True)
+class Table:
+    """One Delta table: where it lies in the lake, its columns, and which of them prune files.
+
+    Attributes:
+        layer: bronze, silver, gold or ops; also the folder.
+        name: the table's name; also the folder below the layer's.
+        columns: (name, Spark SQL type) in order.
+        partition_by: the partition column, or empty.
+        statistics: columns whose minimum and maximum are kept per file.
+    """
+
+    layer: str
+    name: str
+    columns: Columns
+    partition_by: str = ""
+    statistics: tuple[str, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """`layer.name`, as it is queried."""
+        return f"{self.layer}.{self.name}"
+
+    @property
+    def relative_path(self) -> str:
+        """`layer/name`, below the lake's path."""
+        return f"{self.layer}/{self.name}"
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns' names in order."""
+        return tuple(name for name, _ in self.columns)
+
+    @property
+    def ddl(self) -> str:
+        """The columns as a Spark DDL string."""
+        return ", ".join(f"`{name}` {kind}" for name, kind in self.columns)
+
+
+BRONZE_EVENTS = Table(
+    "bronze",
+    "events",
+    (
+        *_COORDINATES,
+        ("kafka_timestamp", "timestamp"),
+        ("ingested_at", "timestamp"),
+        ("ingest_date", "date"),
+        *_HEADERS,
+        *_RAW,
+    ),
+    "ingest_date",
+    ("topic_generation", "partition", "offset", "kafka_timestamp", "ingested_at"),
+)
+
+SILVER_READINGS = Table(
+    "silver",
+    "readings",
+    (
+        ("event_id", "string"),
+        ("device_id", "string"),
+        ("event_time", "timestamp"),
+        ("schema_version", "int"),
+        ("temperature_celsius", "double"),
+        ("humidity_percent", "double"),
+        ("pressure_hpa", "double"),
+        ("battery_percent", "double"),
+        ("latitude", "double"),
+        ("longitude", "double"),
+        ("status", "string"),
+        ("firmware", "string"),
+        ("metric", "string"),
+        ("value", "double"),
+        ("customer", "string"),
+        ("site", "string"),
+        ("quality_flag", "string"),
+        ("failed_rules", "array<string>"),
+        *_COORDINATES,
+        ("kafka_timestamp", "timestamp"),
+        ("ingested_at", "timestamp"),
+        ("promoted_at", "timestamp"),
+        ("promotion_id", "string"),
+        ("event_date", "date"),
+    ),
+    "event_date",
+    ("device_id", "event_time", "partition", "offset", "promoted_at"),
+)
+
+SILVER_QUARANTINE = Table(
+    "silver",
+    "quarantine",
+    (
+        *_COORDINATES,
+        ("kafka_timestamp", "timestamp"),
+        ("device_id", "string"),
+        ("stage", "string"),
+        ("error_code", "string"),
+        ("error_detail", "string"),
+        ("failed_rules", "array<string>"),
+        ("promotion_id", "string"),
+        ("first_seen_at", "timestamp"),
+        ("last_seen_at", "timestamp"),
+        ("attempts", "int"),
+        ("status", "string"),
+        *_HEADERS,
+        *_RAW,
+    ),
+    "",
+    ("partition", "offset", "error_code", "first_seen_at", "status"),
+)
+
+SILVER_DUPLICATES = Table(
+    "silver",
+    "duplicates",
+    (
+        *_COORDINATES,
+        ("device_id", "string"),
+        ("event_time", "timestamp"),
+        ("event_id", "string"),
+        ("kept_topic", "string"),
+        ("kept_topic_generation", "int"),
+        ("kept_partition", "int"),
+        ("kept_offset", "bigint"),
+        ("promotion_id", "string"),
+    ),
+    "",
+    ("partition", "offset", "event_time"),
+)
+
+SILVER_HELD = Table(
+    "silver",
+    "held",
+    (*BRONZE_EVENTS.columns, ("promotion_id", "string"), ("status", "string")),
+    "",
+    ("partition", "offset", "promotion_id", "status"),
+)
+
+_GOLD_VALUES: Columns = (
+    ("unit", "string"),
+    ("reading_count", "bigint"),
+    ("value_mean", "double"),
+    ("value_min", "double"),
+    ("value_max", "double"),
+    ("value_stddev", "double"),
+    ("out_of_range_count", "bigint"),
+    ("expected_count", "double"),
+    ("completeness_percent", "double"),
+)
+_GOLD_KEY: Columns = (("bucket", "timestamp"), ("device_id", "string"), ("metric", "string"))
+
+GOLD_READINGS_1MIN = Table(
+    "gold",
+    "readings_1min",
+    (*_GOLD_KEY, *_GOLD_VALUES, ("updated_at", "timestamp"), ("bucket_date", "date")),
+    "bucket_date",
+    ("bucket", "device_id", "metric"),
+)
+
+GOLD_HELD = Table(
+    "gold",
+    "held",
+    (
+        *_GOLD_KEY,
+        *_GOLD_VALUES,
+        ("failed_rules", "array<string>"),
+        ("promotion_id", "string"),
+        ("status", "string"),
+    ),
+    "",
+    ("bucket", "device_id", "status"),
+)
+
+GOLD_LATEST_READINGS = Table(
+    "gold",
+    "latest_readings",
+    (
+        ("device_id", "string"),
+        ("metric", "string"),
+        ("value", "double"),
+        ("event_time", "timestamp"),
+        ("quality_flag", "string"),
+        ("expected_interval_seconds", "double"),
+    ),
+    "",
+    ("device_id", "event_time"),
+)
+
+_LEDGER: Columns = (
+    ("promotion_id", "string"),
+    ("layer", "string"),
+    ("kind", "string"),
+    ("parent_promotion_id", "string"),
+    ("batch_id", "bigint"),
+    ("from_version", "bigint"),
+    ("to_version", "bigint"),
+    ("offsets", "map<string,bigint>"),
+    ("suite", "string"),
+    ("suite_hash", "string"),
+    ("contract_hash", "string"),
+    ("registry_hash", "string"),
+    ("rows_in", "bigint"),
+    ("rows_promoted", "bigint"),
+    ("rows_quarantined", "bigint"),
+    ("rows_duplicate", "bigint"),
+    ("rows_held", "bigint"),
+    ("rule_counts", "map<string,bigint>"),
+    ("verdict", "string"),
+    ("score", "double"),
+    ("breaker_state", "string"),
+    ("docs_page", "string"),
+    ("decided_by", "string"),
+    ("why", "string"),
+    ("gate_seconds", "double"),
+    ("total_seconds", "double"),
+    ("decided_at", "timestamp"),
+)
+
+OPS_SILVER_PROMOTIONS = Table("ops", "silver_promotions", _LEDGER, "", ("batch_id", "to_version", "decided_at"))
+OPS_GOLD_PROMOTIONS = Table("ops", "gold_promotions", _LEDGER, "", ("batch_id", "to_version", "decided_at"))
+OPS_CONFIGS = Table(
+    "ops",
+    "configs",
+    (
+        ("kind", "string"),
+        ("hash", "string"),
+        ("text", "string"),
+        ("first_used_at", "timestamp"),
+    ),
+    "",
+    ("kind", "first_used_at"),
+)
+
+# The layer whose job owns each table, and creates it at its start.
+LAYER_TABLES: dict[str, tuple[Table, ...]] = {
+    "bronze": (BRONZE_EVENTS,),
+    "silver": (
+        SILVER_READINGS,
+        SILVER_QUARANTINE,
+        SILVER_DUPLICATES,
+        SILVER_HELD,
+        OPS_SILVER_PROMOTIONS,
+        OPS_CONFIGS,
+    ),
+    "gold": (GOLD_READINGS_1MIN, GOLD_HELD, GOLD_LATEST_READINGS, OPS_GOLD_PROMOTIONS),
+}
+LAYERS = tuple(LAYER_TABLES)
+TABLES = tuple(table for tables in LAYER_TABLES.values() for table in tables)

@@ -1,0 +1,1 @@
+"""Reading the lake without Spark: queries and the lake as Python objects."""

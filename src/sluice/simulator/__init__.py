@@ -1,0 +1,1 @@
+"""Devices that do not exist, with seeded faults, and history from files."""

@@ -1,0 +1,1 @@
+"""Delta tables: the only place that writes them, and the lake's folders, locks and format."""
