@@ -1,0 +1,175 @@
+"""Kafka as the rest of Sluice sees it: a topic that must be there, its end, and how Spark reads it.
+
+With sources.kafka_producer and embedded/ the only place that knows a Kafka client. Creates no topic.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sluice.errors import BrokerDown, SettingsInvalid, TopicMissing
+from sluice.settings import Settings
+from sluice.sources.kafka_options import CONSUMER, java_options, python_options
+from sluice.sources.kafka_producer import TopicProducer
+
+# How long a command waits for a first answer before it says that no broker is there.
+BOOTSTRAP_TIMEOUT_MS = 4_000
+# The embedded broker takes messages of 32 MiB; one fetch must be able to carry the largest.
+MAX_PARTITION_FETCH_BYTES = 32 * 1024 * 1024 + 1024 * 1024
+MAX_FETCH_BYTES = 2 * MAX_PARTITION_FETCH_BYTES
+
+
+def resolve_bootstrap(settings: Settings, embedded: str | None) -> str:
+    """The broker's address: `kafka.bootstrap_servers` if set, else the embedded broker's.
+
+    Args:
+        settings: those in force.
+        embedded: host:port of the embedded broker while it is up, else None.
+
+    Raises:
+        BrokerDown: neither is there.
+    """
+    found = settings.kafka.bootstrap_servers or embedded
+    if not found:
+        raise BrokerDown(
+            "no Kafka broker is configured and the embedded one is not up", "sluice up, or set kafka.bootstrap_servers"
+        )
+    return found
+
+
+def require_topic(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> int:
+    """The number of partitions of a topic that exists.
+
+    Args:
+        bootstrap_servers: host:port,…
+        topic: its name.
+        options: further options of the clients, by Kafka's names.
+
+    Raises:
+        BrokerDown: nobody answers within about five seconds, or the login is refused.
+        TopicMissing: the broker has no such topic.
+        SettingsInvalid: an option is unknown or wrong.
+    """
+    from kafka import KafkaAdminClient
+
+    with _reaching(bootstrap_servers):
+        admin = KafkaAdminClient(
+            **_client(bootstrap_servers, python_options(options)), **_short_timeout(options, BOOTSTRAP_TIMEOUT_MS)
+        )
+        try:
+            partitions = len(admin.describe_topics([topic])[0]["partitions"])
+        finally:
+            admin.close()
+    if not partitions:
+        raise topic_missing(bootstrap_servers, topic)
+    return partitions
+
+
+def topic_missing(bootstrap_servers: str, topic: str) -> TopicMissing:
+    """The error for a topic that is not there, with the command that creates it."""
+    create = f"kafka-topics.sh --bootstrap-server {bootstrap_servers} --create --topic {topic} --partitions 4"
+    return TopicMissing(
+        f"the topic {topic} does not exist on {bootstrap_servers}",
+        f"sluice up creates it on the embedded broker; elsewhere: {create}",
+    )
+
+
+def end_offsets(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> dict[int, int]:
+    """Per partition the offset after the last record that a read-committed consumer can see.
+
+    Raises:
+        BrokerDown, TopicMissing, SettingsInvalid: as require_topic.
+    """
+    from kafka import KafkaConsumer, TopicPartition
+
+    with _reaching(bootstrap_servers):
+        consumer = KafkaConsumer(
+            **_client(bootstrap_servers, python_options(options, CONSUMER)),
+            isolation_level="read_committed",
+            allow_auto_create_topics=False,
+        )
+        try:
+            partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+            found = consumer.end_offsets(partitions) if partitions else {}
+        finally:
+            consumer.close()
+    if not found:
+        raise topic_missing(bootstrap_servers, topic)
+    return {where.partition: int(offset) for where, offset in sorted(found.items())}
+
+
+def producer(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> TopicProducer:
+    """A sink that sends to an existing topic; its partitions are chosen as Kafka's own clients choose them.
+
+    Raises:
+        BrokerDown, TopicMissing, SettingsInvalid: as require_topic.
+    """
+    partitions = require_topic(bootstrap_servers, topic, options)
+    with _reaching(bootstrap_servers):
+        return TopicProducer(_client(bootstrap_servers, {}), topic, partitions, options)
+
+
+def spark_options(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> dict[str, str]:
+    """The options of Spark's Kafka source: everything from the earliest record on, committed records only.
+
+    A loss of records (retention, a recreated topic) stops the query. The caller adds its limit per batch.
+
+    Raises:
+        SettingsInvalid: an option is unknown or wrong.
+    """
+    return {
+        "kafka.bootstrap.servers": bootstrap_servers,
+        "subscribe": topic,
+        "startingOffsets": "earliest",
+        "failOnDataLoss": "true",
+        "includeHeaders": "true",
+        "kafka.max.partition.fetch.bytes": str(MAX_PARTITION_FETCH_BYTES),
+        "kafka.fetch.max.bytes": str(MAX_FETCH_BYTES),
+        **java_options(options),
+        "kafka.isolation.level": "read_committed",
+    }
+
+
+def _client(bootstrap_servers: str, options: Mapping[str, object]) -> dict[str, Any]:
+    return {
+        **options,
+        "bootstrap_servers": bootstrap_servers.split(","),
+        "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
+    }
+
+
+def _short_timeout(options: Mapping[str, str], milliseconds: int) -> dict[str, int]:
+    return {} if "request.timeout.ms" in options else {"request_timeout_ms": milliseconds}
+
+
+@contextmanager
+def _reaching(bootstrap_servers: str) -> Iterator[None]:
+    """Turns a client's failure into BrokerDown, and keeps the client's own log off standard error."""
+    from kafka.errors import KafkaConfigurationError, KafkaError
+
+    logging.getLogger("kafka").propagate = False
+    try:
+        yield
+    except (KafkaConfigurationError, ValueError, AssertionError) as error:
+        raise SettingsInvalid(
+            f"the settings of Kafka cannot be used: {error}", "see kafka.bootstrap_servers (host:port,…), kafka.options"
+        ) from None
+    except (KafkaError, OSError) as error:
+        reason = "" if "bootstrap" in str(error) else f" ({error})"
+        raise BrokerDown(
+            f"no Kafka broker answers at {bootstrap_servers}{reason}", "sluice up, or set kafka.bootstrap_servers"
+        ) from None
+
+
+__all__ = [
+    "TopicProducer",
+    "end_offsets",
+    "producer",
+    "require_topic",
+    "resolve_bootstrap",
+    "spark_options",
+    "topic_missing",
+]
