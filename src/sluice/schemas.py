@@ -92,13 +92,19 @@ CANONICAL_VALUES = (
     "value",
 )
 
-RANGE_RULE_SUFFIX = "_in_registered_range"
+
+def range_rules(metric: str) -> tuple[str, str]:
+    """The rule_ids under which a reading of `metric` outside its registered range stands in `failed_rules`."""
+    return f"{metric}_at_least_registered_min", f"{metric}_at_most_registered_max"
 
 
-def range_rule(metric: str) -> str:
-    """The rule_id under which a broken registry range of `metric` stands in `failed_rules`."""
-    return f"{metric}{RANGE_RULE_SUFFIX}"
+CRITICAL = "critical"
+WARNING = "warning"
+SEVERITIES = (CRITICAL, WARNING, "info")
+DIMENSIONS = ("completeness", "validity", "uniqueness", "timeliness", "consistency")
 
+# How far an event's time may lie ahead of the Kafka timestamp of its record.
+ACCEPTED_SECONDS_AHEAD = 300
 
 Columns = tuple[tuple[str, str], ...]
 

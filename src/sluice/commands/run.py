@@ -1,9 +1,26 @@
-"""Placeholder replaced by its owner."""
+"""`sluice run`: the pipelines in one driver."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
+
+from sluice.commands.context import invocation
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Adds the command."""
+
+    @app.command()
+    def run(
+        ctx: typer.Context,
+        once: Annotated[bool, typer.Option("--once", help="Drain what is there, then exit.")] = False,
+        layers: Annotated[
+            str, typer.Option(help="Which layers, separated by commas.", metavar="LAYERS")
+        ] = "bronze,silver,gold",
+    ) -> None:
+        """Run the pipelines: Kafka to bronze, silver and gold; Ctrl-C ends between two micro-batches."""
+        from sluice.pipelines.start import run_from_settings
+
+        run_from_settings(invocation(ctx).settings(), layers.split(","), once=once)

@@ -1,0 +1,16 @@
+"""bronze/events to silver: parsed, judged and deduplicated, or quarantined with a reason.
+
+From the project's folder, after `make setup`:
+
+    .venv/bin/spark-submit --properties-file conf/spark-defaults.conf jobs/silver.py [--once] [--config FILE]
+
+One process per layer; it owns the layer (a second one exits 3) and goes on where it was after any stop.
+Settings come from conf/base.yaml, --config FILE and SLUICE_SECTION__KEY, as everywhere.
+"""
+
+import sys
+
+from sluice.pipelines.start import job_main
+
+if __name__ == "__main__":
+    sys.exit(job_main("silver"))

@@ -1,0 +1,45 @@
+"""Bronze: Kafka records land raw in bronze/events, each exactly once."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame, SparkSession
+
+from sluice.pipelines.stream import BatchReport, Stream
+from sluice.schemas import BRONZE_EVENTS
+from sluice.settings import Settings
+from sluice.sources.kafka import spark_options
+from sluice.tables.checkpoints import generation_of
+from sluice.tables.delta import Transaction, append, create_tables, current_version
+from sluice.tables.lake import Lake
+from sluice.transforms.bronze import land_records
+
+LAYER = "bronze"
+
+
+def bronze_stream(spark: SparkSession, settings: Settings, bootstrap_servers: str) -> Stream:
+    """The stream from the topic, earliest record first, into bronze/events.
+
+    Raises:
+        CheckpointLost: the table holds records and the checkpoint is gone.
+    """
+    lake = Lake(settings.lake.path)
+    create_tables(spark, lake, LAYER)
+    checkpoint = lake.checkpoint_path(LAYER)
+    has_history = current_version(spark, lake, BRONZE_EVENTS) > 0
+    generation = generation_of(checkpoint, has_history=has_history, layer=LAYER)
+    options = spark_options(bootstrap_servers, settings.kafka.topic, settings.kafka.options)
+    limit = str(settings.bronze.max_records_per_batch)
+    records = spark.readStream.format("kafka").options(**options).option("maxOffsetsPerTrigger", limit).load()
+
+    def land(batch: DataFrame, batch_id: int) -> BatchReport:
+        append(batch, lake, BRONZE_EVENTS, Transaction(f"{LAYER}:{generation}", batch_id))
+        return BatchReport(_rows_written(batch.sparkSession, lake), "landed")
+
+    return Stream(LAYER, land_records(records), land, checkpoint, settings.bronze.trigger_seconds)
+
+
+def _rows_written(spark: SparkSession, lake: Lake) -> int:
+    from delta.tables import DeltaTable
+
+    last = DeltaTable.forPath(spark, lake.table_path(BRONZE_EVENTS)).history(1).select("operationMetrics").first()
+    return int(last[0].get("numOutputRows", 0)) if last else 0

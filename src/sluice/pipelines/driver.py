@@ -1,0 +1,201 @@
+"""One Spark driver hosting the queries of one layer or of all: owning them, draining them, stopping them."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sluice.errors import LakeMissing, StreamFailed, UsageError
+from sluice.schemas import BRONZE_EVENTS, LAYERS, SILVER_READINGS, Table
+from sluice.settings import Settings
+from sluice.tables.lake import Lake, own_layer
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+    from pyspark.sql.streaming import StreamingQuery
+
+    from sluice.pipelines.stream import BatchGate, Stream
+
+logger = logging.getLogger("sluice")
+_POLL_SECONDS = 0.2
+_UPSTREAM: dict[str, Table] = {"silver": BRONZE_EVENTS, "gold": SILVER_READINGS}
+
+
+@dataclass
+class StopSignal:
+    """Set by Ctrl-C or SIGTERM; the driver then ends between two micro-batches."""
+
+    event: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Catches SIGINT and SIGTERM while the block runs; a second one ends the process at once."""
+
+        def stop(number: int, _: object) -> None:
+            if self.event.is_set():
+                raise SystemExit(128 + number)
+            logger.info("stopping: the running micro-batch may finish")
+            self.event.set()
+
+        previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def run_layers(settings: Settings, layers: Sequence[str], bootstrap_servers: str | None, *, once: bool) -> None:
+    """Runs the layers' queries in one driver until they are drained (`once`) or a stop is asked for.
+
+    Args:
+        layers: of bronze, silver, gold; carried out in that order.
+        bootstrap_servers: needed if bronze is among them.
+        once: drain what is there, layer by layer, and return.
+
+    Raises:
+        UsageError: a layer is unknown.
+        LayerLocked: another process owns one of them.
+        LakeTooNew, LakeMissing, CheckpointLost, JarsMissing: as the layers find them.
+        StreamFailed: a query ended with an error.
+    """
+    wanted = order_layers(layers)
+    lake = Lake(settings.lake.path)
+    lake.prepare()
+    check_rulebook(settings)
+    stop = StopSignal()
+    with ExitStack() as owned, stop.installed():
+        for layer in wanted:
+            owned.enter_context(own_layer(lake, layer))
+        if once and wanted[0] in _UPSTREAM and not lake.has_table(_UPSTREAM[wanted[0]]):
+            raise LakeMissing(
+                f"the lake {lake.path} has no {_UPSTREAM[wanted[0]].full_name} yet", "run the layer above it first"
+            )
+        from sluice.session import open_session
+
+        spark = open_session(settings, f"sluice {' '.join(wanted)}")
+        driver = _Driver(spark, settings, bootstrap_servers, stop)
+        try:
+            driver.drain(wanted) if once else driver.follow(wanted)
+        finally:
+            spark.stop()
+
+
+def order_layers(layers: Sequence[str]) -> list[str]:
+    """The layers from bronze to gold, each once.
+
+    Raises:
+        UsageError: one is unknown, or none is given.
+    """
+    if unknown := [layer for layer in layers if layer not in LAYERS]:
+        raise UsageError(f"unknown layer {', '.join(unknown)}", f"layers are {', '.join(LAYERS)}")
+    if not layers:
+        raise UsageError("no layer is given", f"layers are {', '.join(LAYERS)}")
+    return [layer for layer in LAYERS if layer in layers]
+
+
+def check_rulebook(settings: Settings) -> None:
+    """Raises what is wrong with contract, registry or suite, before Spark is started for it."""
+    from sluice.pipelines.rulebook import load_rulebook
+
+    load_rulebook(settings)
+
+
+@dataclass
+class _Driver:
+    spark: SparkSession
+    settings: Settings
+    bootstrap_servers: str | None
+    stop: StopSignal
+
+    def drain(self, layers: Sequence[str]) -> None:
+        for layer in layers:
+            if not self.stop.event.is_set():
+                self._watch([layer], once=True)
+
+    def follow(self, layers: Sequence[str]) -> None:
+        self._watch(layers, once=False)
+
+    def _watch(self, layers: Sequence[str], *, once: bool) -> None:
+        from sluice.pipelines.stream import BatchGate, start_stream
+
+        gates: dict[str, BatchGate] = {}
+        queries: dict[str, StreamingQuery] = {}
+        try:
+            for layer in layers:
+                if not self._await_upstream(layer):
+                    return
+                gates[layer] = BatchGate()
+                queries[layer] = start_stream(self._stream(layer), gates[layer], once=once)
+            while not self.stop.event.is_set() and any(query.isActive for query in queries.values()):
+                for layer, query in queries.items():
+                    _raise_failure(layer, query)
+                time.sleep(_POLL_SECONDS)
+            if not self.stop.event.is_set():
+                for layer, query in queries.items():
+                    _raise_failure(layer, query)
+        finally:
+            self._close(gates, queries)
+
+    def _await_upstream(self, layer: str) -> bool:
+        """Waits until the table that the layer reads exists; false if a stop came first."""
+        table, lake = _UPSTREAM.get(layer), Lake(self.settings.lake.path)
+        told = False
+        while table and not lake.has_table(table):
+            if not told:
+                logger.info("%s waits for %s", layer, table.full_name)
+                told = True
+            if self.stop.event.wait(_POLL_SECONDS):
+                return False
+        return True
+
+    def _stream(self, layer: str) -> Stream:
+        from sluice.pipelines.bronze import bronze_stream
+        from sluice.pipelines.gold import gold_stream
+        from sluice.pipelines.silver import silver_stream
+
+        if layer == "bronze":
+            if self.bootstrap_servers is None:
+                raise UsageError("bronze needs a broker", "sluice up, or set kafka.bootstrap_servers")
+            return bronze_stream(self.spark, self.settings, self.bootstrap_servers)
+        return silver_stream(self.spark, self.settings) if layer == "silver" else gold_stream(self.spark, self.settings)
+
+    def _close(self, gates: dict[str, BatchGate], queries: dict[str, StreamingQuery]) -> None:
+        deadline = time.monotonic() + self.settings.run.stop_grace_seconds
+        for layer, query in queries.items():
+            if query.isActive and not gates[layer].close(max(0.0, deadline - time.monotonic())):
+                logger.info("%s: the running micro-batch is abandoned; the next start repeats it", layer)
+        for query in queries.values():
+            query.stop()
+
+
+def _raise_failure(layer: str, query: StreamingQuery) -> None:
+    failure = query.exception()
+    if failure is None:
+        return
+    reason = _first_line(str(failure))
+    raise StreamFailed(f"{layer} stopped: {reason}", "mend the cause and start it again; it goes on where it was")
+
+
+def _first_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Caused by:")]
+    return (causes[-1].removeprefix("Caused by:").strip() if causes else lines[0] if lines else "unknown")[:500]
+
+
+def start_logging() -> None:
+    """One readable line per micro-batch on standard error; nothing of the libraries below."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    logging.getLogger("pyspark").setLevel(logging.CRITICAL)

@@ -1,0 +1,59 @@
+"""From settings to running layers, for the command line and the jobs: finds the broker, checks the topic."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from sluice.embedded.broker import running_broker
+from sluice.pipelines.driver import order_layers, run_layers, start_logging
+from sluice.settings import Settings
+from sluice.sources.kafka import require_topic, resolve_bootstrap
+
+
+def run_from_settings(settings: Settings, layers: Sequence[str], *, once: bool) -> None:
+    """Runs the layers as `run_layers` does.
+
+    Raises:
+        BrokerDown, TopicMissing: bronze is among the layers and cannot read its topic.
+    """
+    start_logging()
+    wanted = order_layers([layer.strip() for layer in layers])
+    bootstrap_servers = find_topic(settings) if "bronze" in wanted else None
+    run_layers(settings, wanted, bootstrap_servers, once=once)
+
+
+def find_topic(settings: Settings) -> str:
+    """The broker's address, once it is sure that the topic is there.
+
+    Raises:
+        BrokerDown, TopicMissing: as it says.
+    """
+    embedded = running_broker(settings.broker.data_path)
+    bootstrap_servers = resolve_bootstrap(settings, embedded.bootstrap_servers if embedded else None)
+    require_topic(bootstrap_servers, settings.kafka.topic, settings.kafka.options)
+    return bootstrap_servers
+
+
+def job_main(layer: str) -> int:
+    """Entry point of a spark-submit job of one layer.
+
+    Returns:
+        The exit code: 0 when drained or stopped, else that of the error, which is printed in one line.
+    """
+    import argparse
+    from pathlib import Path
+
+    from sluice.errors import SluiceError
+    from sluice.settings import load_settings
+
+    parser = argparse.ArgumentParser(description=f"The {layer} job.")
+    parser.add_argument("--once", action="store_true", help="drain what is there, then exit")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file over conf/base.yaml")
+    arguments = parser.parse_args()
+    try:
+        run_from_settings(load_settings(arguments.config), [layer], once=arguments.once)
+    except SluiceError as error:
+        sys.stderr.write(f"sluice: {error.message}\n" + (f"  next: {error.hint}\n" if error.hint else ""))
+        return error.exit_code
+    return 0

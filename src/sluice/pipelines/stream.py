@@ -1,0 +1,108 @@
+"""One streaming query per layer: how it is started, reported and stopped between micro-batches."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+from pyspark.sql.streaming import StreamingQuery
+
+logger = logging.getLogger("sluice")
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What one micro-batch did, for people.
+
+    Attributes:
+        rows_in: rows it read.
+        outcome: the rest of the line, e.g. ``98 promoted, 2 quarantined``.
+    """
+
+    rows_in: int
+    outcome: str
+
+
+class StopRequested(Exception):
+    """Ends a query whose next micro-batch began after a stop was asked for; never an error."""
+
+
+@dataclass
+class BatchGate:
+    """Lets a stop wait for the running micro-batch, and keeps the next one from beginning."""
+
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        if self._stopping.is_set():
+            self._lock.release()
+            raise StopRequested
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def close(self, grace_seconds: float) -> bool:
+        """Refuses new batches and waits for the running one; false if it is still running after that."""
+        self._stopping.set()
+        if self._lock.acquire(timeout=grace_seconds):
+            self._lock.release()
+            return True
+        return False
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A layer's stream before it is started.
+
+    Attributes:
+        process: carries out one micro-batch; called again for the same batch id after a crash.
+    """
+
+    layer: str
+    source: DataFrame
+    process: Callable[[DataFrame, int], BatchReport]
+    checkpoint: Path
+    trigger_seconds: float
+
+
+def start_stream(stream: Stream, gate: BatchGate, *, once: bool) -> StreamingQuery:
+    """Starts the query.
+
+    Args:
+        once: read what is there in as many micro-batches as limits ask for, then end.
+    """
+
+    def carry_out(batch: DataFrame, batch_id: int) -> None:
+        with gate:
+            began = time.monotonic()
+            report = stream.process(batch, batch_id)
+            _log(stream.layer, batch_id, report, time.monotonic() - began)
+
+    writer = (
+        stream.source.writeStream.queryName(stream.layer)
+        .option("checkpointLocation", str(stream.checkpoint))
+        .foreachBatch(carry_out)
+    )
+    if once:
+        return writer.trigger(availableNow=True).start()
+    return writer.trigger(processingTime=f"{round(stream.trigger_seconds * 1000)} milliseconds").start()
+
+
+def _log(layer: str, batch_id: int, report: BatchReport, seconds: float) -> None:
+    rate = report.rows_in / seconds if seconds else 0.0
+    logger.info(
+        "%-6s batch %d: %s in, %s (%.1f s, %s/s)",
+        layer,
+        batch_id,
+        f"{report.rows_in:,}",
+        report.outcome,
+        seconds,
+        f"{rate:,.0f}",
+    )

@@ -1,0 +1,102 @@
+"""The Spark session: every setting that results depend on is pinned here, not left to the cluster."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from sluice.errors import JarsMissing, LakeMissing
+from sluice.schemas import TABLES
+from sluice.settings import Settings, home, load_settings
+from sluice.tables.lake import Lake
+
+# What results depend on.
+PINNED = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.caseSensitive": "false",
+    "spark.sql.json.enablePartialResults": "true",
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
+# What speed depends on.
+TUNED = {
+    # Else from_json runs once for each field taken out of its result.
+    "spark.sql.optimizer.enableJsonExpressionOptimization": "false",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
+    "spark.sql.streaming.stopTimeout": "60000",
+    "spark.ui.showConsoleProgress": "false",
+}
+
+
+def open_session(settings: Settings, app_name: str = "sluice") -> SparkSession:
+    """A session for the pipelines.
+
+    Under spark-submit it takes master, memory and jars from there; else it starts Spark on this machine.
+
+    Raises:
+        JarsMissing: Spark is to be started here and the jars are not where `make setup` puts them.
+    """
+    # Python shows collected times in the process's zone; Spark's own is pinned below.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    builder = SparkSession.builder.appName(app_name)
+    for key, value in {**PINNED, **TUNED, "spark.sql.shuffle.partitions": _shuffle_partitions(settings)}.items():
+        builder = builder.config(key, value)
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        for key, value in _local_options(settings).items():
+            builder = builder.config(key, value)
+    return builder.getOrCreate()
+
+
+def _shuffle_partitions(settings: Settings) -> str:
+    return str(settings.spark.shuffle_partitions or os.cpu_count() or 2)
+
+
+def _local_options(settings: Settings) -> dict[str, str]:
+    jars = sorted((settings.spark.jars_path / "spark").glob("*.jar"))
+    if not jars:
+        raise JarsMissing(f"no JVM jars under {settings.spark.jars_path / 'spark'}", "make setup")
+    logging = home() / "conf" / "log4j2.properties"
+    return {
+        "spark.master": settings.spark.master,
+        "spark.driver.memory": f"{settings.spark.driver_memory_megabytes}m",
+        "spark.jars": ",".join(map(str, jars)),
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{logging} -XX:-DontCompileHugeMethods",
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+    }
+
+
+def register(spark: SparkSession, lake_path: str | Path | None = None) -> list[str]:
+    """Makes the lake's tables queryable by name in Spark SQL: `bronze.events`, `silver.readings` …
+
+    They are views, so no statement on them can change the lake. Calling again follows another lake.
+
+    Args:
+        lake_path: the lake; None for lake.path of the settings.
+
+    Returns:
+        The names registered: those tables that exist.
+
+    Raises:
+        LakeMissing: there is no table at that path.
+    """
+    lake = Lake(Path(lake_path) if lake_path is not None else load_settings().lake.path)
+    lake.check_format()
+    present = [table for table in TABLES if lake.has_table(table)]
+    if not present:
+        raise LakeMissing(
+            f"there is no lake at {lake.path}", "make demo, or sluice up and sluice run; or set lake.path"
+        )
+    for table in present:
+        location = str(lake.path / table.layer).replace("\\", "\\\\").replace("'", "\\'")
+        spark.sql(f"CREATE DATABASE IF NOT EXISTS {table.layer} LOCATION '{location}'")
+        source = lake.table_path(table).replace("`", "``")
+        spark.sql(f"CREATE OR REPLACE VIEW {table.full_name} AS SELECT * FROM delta.`{source}`")  # noqa: S608 (quoted)
+    return [table.full_name for table in present]

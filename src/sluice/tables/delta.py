@@ -1,0 +1,129 @@
+"""Delta tables in Spark: creating, reading at a version, and writing so that a replay changes nothing.
+
+Every write carries a transaction of its table (`app_id`, `version`): Delta drops a second write under the same
+one. The application id names layer, checkpoint generation and table, so that two writes of one batch differ,
+and a new checkpoint starts afresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+
+from sluice.schemas import LAYER_TABLES, Table
+from sluice.tables.lake import Lake
+
+_MERGE_APP_ID = "spark.databricks.delta.write.txnAppId"
+_MERGE_VERSION = "spark.databricks.delta.write.txnVersion"
+_PROPERTIES = {
+    # All four readers (Spark, DuckDB, Polars, deltalake) must be able to open every table.
+    "delta.enableDeletionVectors": "false",
+    # One commit a second: a checkpoint of the log every 100 keeps its cost below that of the commits.
+    "delta.checkpointInterval": "100",
+    "delta.logRetentionDuration": "interval 30 days",
+    "delta.deletedFileRetentionDuration": "interval 7 days",
+}
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """Identity of one micro-batch's writes.
+
+    Attributes:
+        application: layer and checkpoint generation.
+        version: the micro-batch's id, rising.
+    """
+
+    application: str
+    version: int
+
+    def app_id(self, table: Table) -> str:
+        """The application id under which this batch writes a table."""
+        return f"sluice:{self.application}:{table.full_name}"
+
+
+def create_tables(spark: SparkSession, lake: Lake, layer: str) -> None:
+    """Creates the tables that the layer's job owns, where they are absent."""
+    for table in LAYER_TABLES[layer]:
+        if not lake.has_table(table):
+            _create(spark, lake, table)
+
+
+def _create(spark: SparkSession, lake: Lake, table: Table) -> None:
+    builder = DeltaTable.createIfNotExists(spark).location(lake.table_path(table))
+    for name, kind in table.columns:
+        builder = builder.addColumn(name, kind)
+    if table.partition_by:
+        builder = builder.partitionedBy(table.partition_by)
+    statistics = {"delta.dataSkippingStatsColumns": ",".join(table.statistics)}
+    for key, value in {**_PROPERTIES, **statistics}.items():
+        builder = builder.property(key, value)
+    builder.execute()
+
+
+def read_table(spark: SparkSession, lake: Lake, table: Table, version: int | None = None) -> DataFrame:
+    """The table's rows, now or as they were at a version."""
+    reader = spark.read.format("delta")
+    if version is not None:
+        reader = reader.option("versionAsOf", version)
+    return reader.load(lake.table_path(table))
+
+
+def current_version(spark: SparkSession, lake: Lake, table: Table) -> int:
+    """The table's latest version, 0 for one just created."""
+    last = DeltaTable.forPath(spark, lake.table_path(table)).history(1).select("version").first()
+    return int(last[0]) if last else 0
+
+
+def append(frame: DataFrame, lake: Lake, table: Table, transaction: Transaction) -> None:
+    """Appends the rows once, however often the batch is replayed."""
+    (
+        frame.write.format("delta")
+        .mode("append")
+        .option("txnAppId", transaction.app_id(table))
+        .option("txnVersion", transaction.version)
+        .save(lake.table_path(table))
+    )
+
+
+@dataclass(frozen=True)
+class Upsert:
+    """How rows meet those of a table.
+
+    Attributes:
+        keys: columns that identify a row; the source has each key once.
+        bound: SQL over `target`, literal, that holds for every row the source can meet; it prunes files.
+        update_when: SQL over `target` and `source` under which a met row is replaced; empty for always.
+    """
+
+    keys: Sequence[str]
+    bound: str = ""
+    update_when: str = ""
+
+
+def upsert(frame: DataFrame, lake: Lake, table: Table, how: Upsert, transaction: Transaction) -> None:
+    """Replaces rows whose key is there and adds the others, once, however often the batch is replayed."""
+    spark = frame.sparkSession
+    on = " AND ".join(
+        [*([how.bound] if how.bound else []), *[f"target.`{key}` <=> source.`{key}`" for key in how.keys]]
+    )
+    with _merge_transaction(spark, transaction.app_id(table), transaction.version):
+        target = DeltaTable.forPath(spark, lake.table_path(table)).alias("target")
+        merge = target.merge(frame.alias("source"), on)
+        merge.whenMatchedUpdateAll(how.update_when or None).whenNotMatchedInsertAll().execute()
+
+
+@contextmanager
+def _merge_transaction(spark: SparkSession, app_id: str, version: int) -> Iterator[None]:
+    # MERGE takes its transaction from the session alone, and every later write there would inherit it.
+    spark.conf.set(_MERGE_APP_ID, app_id)
+    spark.conf.set(_MERGE_VERSION, str(version))
+    try:
+        yield
+    finally:
+        spark.conf.unset(_MERGE_APP_ID)
+        spark.conf.unset(_MERGE_VERSION)

@@ -1,0 +1,63 @@
+"""Event times as ranges of hours, by which Delta skips the files that a batch cannot touch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import reduce
+from itertools import pairwise
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+MAX_RANGES = 64
+MAX_DATES = 1000
+_HOUR = timedelta(hours=1)
+
+Range = tuple[datetime, datetime]
+
+
+def merge_hours(starts: Iterable[datetime]) -> list[Range]:
+    """Hours, given by their starts, as the fewest half-open ranges; gaps are kept while ranges are few.
+
+    More than MAX_RANGES are joined over their smallest gaps until they are that many.
+    """
+    ranges: list[Range] = []
+    for start in sorted(set(starts)):
+        if ranges and ranges[-1][1] == start:
+            ranges[-1] = (ranges[-1][0], start + _HOUR)
+        else:
+            ranges.append((start, start + _HOUR))
+    if len(ranges) <= MAX_RANGES:
+        return ranges
+    gaps = sorted(range(1, len(ranges)), key=lambda index: ranges[index][0] - ranges[index - 1][1], reverse=True)
+    cuts = [0, *sorted(gaps[: MAX_RANGES - 1]), len(ranges)]
+    return [(ranges[first][0], ranges[last - 1][1]) for first, last in pairwise(cuts)]
+
+
+def within(ranges: list[Range], time: str, date: str) -> Column:
+    """Whether a row's time lies in one of the ranges; names the partition's dates too, so that it prunes.
+
+    Args:
+        time: name of the timestamp column.
+        date: name of the partition column, its UTC date.
+    """
+    if not ranges:
+        return F.lit(False)
+    dates = _dates(ranges)
+    times = reduce(Column.__or__, [(F.col(time) >= F.lit(low)) & (F.col(time) < F.lit(high)) for low, high in ranges])
+    if dates is None:
+        return times & F.col(date).between(ranges[0][0].date(), ranges[-1][1].date())
+    return times & F.col(date).isin(dates)
+
+
+def _dates(ranges: list[Range]) -> list[object] | None:
+    dates: dict[object, None] = {}
+    for low, high in ranges:
+        day = low.date()
+        while day <= (high - timedelta(microseconds=1)).date():
+            dates[day] = None
+            day += timedelta(days=1)
+            if len(dates) > MAX_DATES:
+                return None
+    return list(dates)

@@ -1,0 +1,115 @@
+"""Judging events: what the registry knows of their device is joined, and each row rule decides each event.
+
+Broken rules travel as one number, bit i for rule i of the suite: names are made of it only where a row is
+written, which keeps the pass over all rows compiled and its counts cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from sluice import schemas
+from sluice.schemas import ACCEPTED_SECONDS_AHEAD, METRICS, READING_METRIC, SILVER_READINGS
+
+_REGISTERED_ENDS = tuple(f"{name}_registered_{end}" for name in (*METRICS, READING_METRIC) for end in ("min", "max"))
+_SET_LATER = ("quality_flag", "failed_rules", "promoted_at", "promotion_id")
+# What a row rule of the silver suite may name.
+JUDGED_COLUMNS = (
+    *(name for name in SILVER_READINGS.column_names if name not in _SET_LATER),
+    "latest_accepted_time",
+    "expected_interval_seconds",
+    *_REGISTERED_ENDS,
+)
+# What judging adds to an event.
+VERDICT_COLUMNS = ("metric", "customer", "site", "event_date", "is_registered", "broken_rules")
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """A rule judged per row.
+
+    Attributes:
+        error_code: what a row that breaks the rule is quarantined under, if the rule is critical.
+        failing: boolean column over JUDGED_COLUMNS, true where the rule is broken, never null.
+    """
+
+    rule_id: str
+    is_critical: bool
+    error_code: str
+    failing: Column
+
+
+def judge_events(events: DataFrame, registry: DataFrame, rules: Sequence[RowRule]) -> DataFrame:
+    """Events with VERDICT_COLUMNS; no row leaves.
+
+    `metric` is set for reading events only; bit i of `broken_rules` is set where rule i is broken.
+
+    Args:
+        events: RECORD_COLUMNS and EVENT_COLUMNS; further columns are kept.
+        registry: columns of REGISTRY_DDL; one row per device.
+    """
+    known = registry.withColumn("is_registered", F.lit(True)).drop("assume_time_zone")
+    joined = events.join(F.broadcast(known), on="device_id", how="left")
+    is_reading = F.col(READING_METRIC).isNotNull()
+    ahead = F.expr(f"kafka_timestamp + INTERVAL {ACCEPTED_SECONDS_AHEAD} SECONDS")
+    known_by = joined.withColumns(
+        {
+            "metric": F.when(is_reading, F.coalesce("registered_metric", F.lit(READING_METRIC))),
+            "latest_accepted_time": ahead,
+            "event_date": F.to_date("event_time"),
+            "is_registered": F.coalesce("is_registered", F.lit(False)),
+        }
+    )
+    bits = [F.when(rule.failing, _bit(index)).otherwise(_bits(0)) for index, rule in enumerate(rules)]
+    broken = reduce(Column.bitwiseOR, bits, _bits(0)).alias("broken_rules")
+    return known_by.select(*events.columns, *VERDICT_COLUMNS[:-1], broken)
+
+
+def quality_flag(rules: Sequence[RowRule]) -> Column:
+    """The flag of a judged event: the first of out_of_range, suspect, unknown_device, valid that applies."""
+    ranges = {rule_id for name in (*METRICS, READING_METRIC) for rule_id in schemas.range_rules(name)}
+    range_bits = sum(1 << index for index, rule in enumerate(rules) if rule.rule_id in ranges)
+    broken = F.col("broken_rules")
+    return (
+        F.when(broken.bitwiseAND(_bits(range_bits)) != 0, schemas.OUT_OF_RANGE)
+        .when(broken != 0, schemas.SUSPECT)
+        .when(~F.col("is_registered"), schemas.UNKNOWN_DEVICE)
+        .otherwise(schemas.VALID)
+    )
+
+
+def rule_names(rules: Sequence[RowRule]) -> Column:
+    """The ids of the broken rules, in the suite's order; empty where none is."""
+    names = [F.when(_is_broken(index), F.lit(rule.rule_id)) for index, rule in enumerate(rules)]
+    nothing = F.array().cast("array<string>")
+    return F.when(F.col("broken_rules") == 0, nothing).otherwise(F.array_compact(F.array(*names)))
+
+
+def refusing_code(rules: Sequence[RowRule]) -> Column:
+    """The error code of the first broken critical rule; null where the event may be promoted."""
+    critical = sum(1 << index for index, rule in enumerate(rules) if rule.is_critical)
+    codes = [F.when(_is_broken(i), F.lit(rule.error_code)) for i, rule in enumerate(rules) if rule.is_critical]
+    refused = F.col("broken_rules").bitwiseAND(_bits(critical)) != 0
+    return F.when(refused, F.coalesce(*codes, F.lit(None).cast("string")))
+
+
+def broken_names(broken: int, rules: Sequence[RowRule]) -> list[str]:
+    """The ids of the rules whose bits are set in `broken`."""
+    return [rule.rule_id for index, rule in enumerate(rules) if broken >> index & 1]
+
+
+def _bits(value: int) -> Column:
+    return F.lit(value).cast("bigint")
+
+
+def _bit(index: int) -> Column:
+    return _bits(1 << index)
+
+
+def _is_broken(index: int) -> Column:
+    return F.col("broken_rules").bitwiseAND(_bit(index)) != 0
