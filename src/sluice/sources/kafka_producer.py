@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sluice.errors import BrokerDown, InputInvalid, SluiceError
+from sluice.sources.crc32c import crc32c
 from sluice.sources.kafka_options import PRODUCER, python_options
 
 BATCH_BYTES = 256 * 1024
@@ -277,5 +278,26 @@ def _builder_class() -> Any:
             packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP_WINDOW)
             self._buffer[start:] = packer.compress(memoryview(self._buffer)[start:].tobytes()) + packer.flush()
             return True
+
+        def write_header(self, use_compression_type: bool = True) -> None:
+            self.HEADER_STRUCT.pack_into(
+                self._buffer,
+                0,
+                0,
+                len(self._buffer) - self.AFTER_LEN_OFFSET,
+                0,
+                _MAGIC,
+                0,
+                self._get_attributes(use_compression_type),
+                self._last_offset,
+                self._first_timestamp,
+                self._max_timestamp,
+                self._producer_id,
+                self._producer_epoch,
+                self._base_sequence,
+                self._num_records,
+            )
+            checksum = crc32c(memoryview(self._buffer)[self.ATTRIBUTES_OFFSET :])
+            self._buffer[self.CRC_OFFSET : self.CRC_OFFSET + 4] = checksum.to_bytes(4, "big")
 
     return EncodedBatchBuilder
