@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from sluice.errors import BrokerDown, InputInvalid, SluiceError
@@ -177,13 +178,13 @@ class TopicProducer:
             if self._failure is not None or self._outstanding_bytes:
                 raise self._lost()
         finally:
-            self._producer.close(timeout=0 if self._failure or self._outstanding_bytes else 5)
+            self._disconnect()
 
     def abandon(self) -> None:
         """Disconnects at once; what was not yet acknowledged may or may not arrive."""
         if not self._closed:
             self._closed = True
-            self._producer.close(timeout=0)
+            self._disconnect()
 
     def _partition_of(self, key: bytes) -> int:
         known = self._partition_by_key
@@ -192,6 +193,15 @@ class TopicProducer:
                 known.clear()
             known[key] = (self._murmur2(key) & 0x7FFFFFFF) % len(self._blocks)
         return known[key]
+
+    def _disconnect(self) -> None:
+        from kafka.errors import KafkaError
+
+        if self._failure is not None or self._outstanding_bytes:
+            # KafkaProducer.close would first wait for what will not be acknowledged.
+            self._producer._sender.force_close()
+        with suppress(KafkaError):
+            self._producer.close(timeout=5)
 
     def _settled(self) -> bool:
         return self._failure is not None or not self._outstanding_bytes
