@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sluice.commands.context import console, invocation, print_json, progress_console
-from sluice.commands.sinks import SinkKind, check_sink_options, open_sink, stop_on_signals
+from sluice.commands.context import console, invocation, progress_console
+from sluice.commands.sinks import SinkKind, check_sink_options, open_sink, print_summary_json, stop_on_signals
 
 if TYPE_CHECKING:
     from sluice.simulator.drive import Tally
@@ -94,19 +94,9 @@ def generate(
     summary = {"sink": sink.value, "target": target, "stopped": stop.asked, **tally.summary(seconds)}
     to_stderr = sink is SinkKind.stdout
     if as_json:
-        print_json_to(summary, to_stderr)
+        print_summary_json(summary, to_stderr)
     else:
         _print_summary(summary, to_stderr)
-
-
-def print_json_to(summary: dict[str, Any], to_stderr: bool) -> None:
-    """One JSON document on standard output, or on standard error."""
-    if not to_stderr:
-        print_json(summary)
-        return
-    import json
-
-    typer.echo(json.dumps(summary, indent=2, ensure_ascii=False), err=True)
 
 
 @contextmanager

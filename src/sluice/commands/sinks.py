@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from sluice.errors import UsageError
 from sluice.settings import Settings
@@ -78,6 +81,11 @@ def _embedded_address(settings: Settings) -> str | None:
 
     broker = running_broker(settings.broker.data_path)
     return broker.bootstrap_servers if broker else None
+
+
+def print_summary_json(summary: dict[str, Any], to_stderr: bool) -> None:
+    """One JSON document on standard output, or on standard error where the events take standard output."""
+    typer.echo(json.dumps(summary, indent=2, ensure_ascii=False), err=to_stderr)
 
 
 @dataclass
