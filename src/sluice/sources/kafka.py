@@ -1,6 +1,6 @@
 """Kafka as the rest of Sluice sees it: a topic that must be there, its end, and how Spark reads it.
 
-With sources.kafka_producer and embedded/ the only place that knows a Kafka client. Creates no topic.
+With kafka_producer, record_batch and embedded/ the only place that knows a Kafka client. Creates no topic.
 """
 
 from __future__ import annotations
