@@ -1,1 +1,1 @@
-"""Reading the lake without Spark: queries and the lake as Python objects."""
+"""What readers of the lake use: SQL and frames without Spark, ready-made queries. Writes nothing."""

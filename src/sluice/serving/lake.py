@@ -1,0 +1,194 @@
+"""The lake without a JVM: Delta tables as Arrow, pandas, Polars, or SQL in DuckDB.
+
+Reads only. A table is opened at its newest version whenever it is asked for, so a long session sees what the
+jobs have written since; two tables of one statement are each at their own newest version.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import duckdb
+import pyarrow.dataset
+import pyarrow.fs
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from sluice.errors import DependencyError, LakeMissing
+from sluice.schemas import TABLES
+from sluice.settings import load_settings
+from sluice.tables.lake import Lake
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
+Version = int | datetime
+Parameters = Mapping[str, object] | Sequence[object]
+
+_LAYERS = ("bronze", "silver", "gold", "ops")
+_TABLE_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Statements that list tables must see all of them; everything else only pays for those it names.
+_CATALOGUE = re.compile(r"\b(show|information_schema|pg_catalog|sqlite_master|duckdb_\w+)\b", re.IGNORECASE)
+_START = "start the jobs with `sluice run`, or point lake.path (SLUICE_LAKE__PATH) at another lake"
+
+
+def open_lake(path: str | Path | None = None) -> OpenLake:
+    """The lake at `path`, ready to be read; needs neither Java nor Spark.
+
+    Args:
+        path: the lake's folder; None takes lake.path of the settings (conf/base.yaml, SLUICE_LAKE__PATH).
+
+    Raises:
+        LakeMissing: there is no lake, or not one table in it.
+        LakeTooNew: a newer version of Sluice wrote it.
+    """
+    lake = Lake(load_settings().lake.path if path is None else Path(path).expanduser().absolute())
+    if not lake.path.is_dir():
+        raise LakeMissing(f"there is no lake at {lake.path}", _START)
+    lake.check_format()
+    opened = OpenLake(lake)
+    if not opened.tables():
+        raise LakeMissing(f"the lake at {lake.path} has no tables yet", _START)
+    return opened
+
+
+class OpenLake:
+    """Reads the tables of one lake; made by `open_lake`.
+
+    Tables are named as in SQL, `silver.readings`. Where a method takes `version`, it is a number of the table's
+    history or a moment (the newest version not later than it); None is the newest. Not to be shared between
+    threads: open one per thread.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._connection = connect()
+
+    @property
+    def path(self) -> Path:
+        """The lake's folder."""
+        return self._lake.path
+
+    def tables(self) -> list[str]:
+        """The tables that exist, in the order of the layers and of the data's journey."""
+        found = {
+            f"{layer}.{log.parent.name}"
+            for layer in _LAYERS
+            for log in (self.path / layer).glob("*/_delta_log")
+            if _TABLE_NAME.fullmatch(log.parent.name)
+        }
+        described = [table.full_name for table in TABLES]
+        order = {name: place for place, name in enumerate(described)}
+        return sorted(found, key=lambda name: (_LAYERS.index(name.split(".")[0]), order.get(name, len(order)), name))
+
+    def delta(self, name: str, version: Version | None = None) -> DeltaTable:
+        """The Delta table itself: history, schema, version, files.
+
+        Raises:
+            LakeMissing: the lake has no such table, or the table no such version.
+        """
+        if name not in self.tables():
+            raise LakeMissing(f"the lake at {self.path} has no table {name}", self._hint_for(name))
+        try:
+            table = DeltaTable(self.path / name.replace(".", "/"))
+            if version is not None:
+                table.load_as_version(version)
+        except TableNotFoundError:
+            raise LakeMissing(f"the lake at {self.path} has no table {name}", self._hint_for(name)) from None
+        except (DeltaError, OverflowError) as error:
+            wanted = "" if version is None else f" at version {version}"
+            raise LakeMissing(f"{name} cannot be read{wanted}: {_first_line(error)}", f"check {self.path}") from None
+        return table
+
+    def dataset(self, name: str, version: Version | None = None) -> pyarrow.dataset.Dataset:
+        """The table as an Arrow dataset: nothing is read until something asks for rows."""
+        table = self.delta(name, version)
+        folder = pyarrow.fs.SubTreeFileSystem(str(self.path / name.replace(".", "/")), pyarrow.fs.LocalFileSystem())
+        return table.to_pyarrow_dataset(filesystem=folder)
+
+    def arrow(self, name: str, version: Version | None = None, columns: Sequence[str] | None = None) -> pyarrow.Table:
+        """The whole table, or some of its columns, in memory."""
+        return self.dataset(name, version).to_table(columns=None if columns is None else list(columns))
+
+    def pandas(
+        self, name: str, version: Version | None = None, columns: Sequence[str] | None = None
+    ) -> pandas.DataFrame:
+        """As `arrow`, for pandas; times are UTC with microseconds."""
+        return self.arrow(name, version, columns).to_pandas()
+
+    def polars(
+        self, name: str, version: Version | None = None, columns: Sequence[str] | None = None
+    ) -> polars.DataFrame:
+        """As `arrow`, for Polars.
+
+        Raises:
+            DependencyError: Polars is not installed.
+        """
+        try:
+            import polars
+        except ImportError:
+            raise DependencyError("polars is not installed", "pip install 'sluice[notebooks]'") from None
+        return cast("polars.DataFrame", polars.from_arrow(self.arrow(name, version, columns)))
+
+    def relation(self, name: str, version: Version | None = None) -> duckdb.DuckDBPyRelation:
+        """The table as a lazy DuckDB relation: chain .filter(), .aggregate(), .order(), then .df() or .pl()."""
+        return self._connection.from_arrow(self.dataset(name, version))
+
+    def sql(self, text: str, parameters: Parameters | None = None) -> duckdb.DuckDBPyRelation:
+        """The answer to one SELECT over `bronze.events`, `silver.readings`, …, as a lazy DuckDB relation.
+
+        Not locked down: this is the caller's own DuckDB. For text from elsewhere use `run_read_only`.
+
+        Args:
+            text: DuckDB SQL; only the tables it mentions are opened.
+            parameters: values for `$name` (a mapping) or `?` (a sequence).
+        """
+        self.register(self._connection, self.mentioned(text))
+        return self._connection.sql(text, params=parameters)
+
+    def mentioned(self, text: str) -> list[str]:
+        """The existing tables a statement may read: those whose layer and name both occur in it as words."""
+        if _CATALOGUE.search(text):
+            return self.tables()
+        words = {word.lower() for word in _WORD.findall(text)}
+        return [name for name in self.tables() if set(name.split(".")) <= words]
+
+    def register(self, connection: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
+        """Makes tables readable as `layer.name` on a DuckDB connection, at their newest versions."""
+        for name in names:
+            layer, table = name.split(".")
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {layer}")
+            connection.execute(f"USE memory.{layer}")
+            connection.from_arrow(self.dataset(name)).create_view(table, replace=True)
+            connection.execute("USE memory.main")
+
+    def _hint_for(self, name: str) -> str:
+        if name in {table.full_name for table in TABLES}:
+            return f"the {name.split('.')[0]} job creates it: `sluice run --once`"
+        return f"there are: {', '.join(self.tables())}"
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """A DuckDB session in memory: times in UTC, no Python variables as tables, no extensions from anywhere."""
+    connection = duckdb.connect(
+        config={
+            "python_enable_replacements": "false",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "temp_directory": str(Path(tempfile.gettempdir()) / "sluice-duckdb"),
+        }
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
