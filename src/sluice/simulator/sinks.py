@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from sluice.errors import DependencyError, UsageError
+
+_LINES_AT_ONCE = 4096
 
 
 class Sink(Protocol):
@@ -25,7 +28,7 @@ class LineSink:
     """Writes each message, without its key, as one line.
 
     Args:
-        stream: where to; stays open.
+        stream: where to; stays open unless it fails.
 
     Raises:
         DependencyError: nothing more can be written (a full disk); a reader that has gone is a BrokenPipeError.
@@ -38,27 +41,31 @@ class LineSink:
     def send(self, key: bytes | None, value: bytes) -> None:  # noqa: ARG002 (a line has no key)
         """Takes one message."""
         self._lines.append(value)
-        if len(self._lines) >= 4096:
+        if len(self._lines) >= _LINES_AT_ONCE:
             self._write()
 
     def push(self) -> None:
         """Writes what was taken."""
         self._write()
-        self._stream.flush()
 
     def close(self) -> None:
         """Writes what was taken."""
-        self.push()
+        self._write()
 
     def _write(self) -> None:
         if not self._lines:
             return
-        lines, self._lines = self._lines, []
+        text = b"\n".join((*self._lines, b""))
+        self._lines.clear()
         try:
-            self._stream.write(b"\n".join((*lines, b"")))
+            self._stream.write(text)
+            self._stream.flush()
         except BrokenPipeError:
             raise
         except OSError as error:
+            # Else the stream would try again, and fail again, when it is collected.
+            with suppress(OSError):
+                self._stream.close()
             raise DependencyError(f"cannot write the events: {error.strerror}", "make room and start again") from None
 
 
@@ -71,13 +78,12 @@ class FileSink(LineSink):
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = path.open("wb")
+            file = path.open("wb")
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}", "choose another --out") from None
-        super().__init__(self._file)
+        super().__init__(file)
 
     def close(self) -> None:
         """Writes the rest and closes the file."""
-        if not self._file.closed:
-            self.push()
-            self._file.close()
+        self._write()
+        self._stream.close()
