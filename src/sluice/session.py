@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -26,6 +29,8 @@ PINNED = {
 TUNED = {
     # Else from_json runs once for each field taken out of its result.
     "spark.sql.optimizer.enableJsonExpressionOptimization": "false",
+    # Else PySpark walks the Python stack for each of the thousands of columns that a plan is built of.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
     "spark.sql.streaming.stopTimeout": "60000",
@@ -47,10 +52,28 @@ def open_session(settings: Settings, app_name: str = "sluice") -> SparkSession:
     builder = SparkSession.builder.appName(app_name)
     for key, value in {**PINNED, **TUNED, "spark.sql.shuffle.partitions": _shuffle_partitions(settings)}.items():
         builder = builder.config(key, value)
-    if "PYSPARK_GATEWAY_PORT" not in os.environ:
-        for key, value in _local_options(settings).items():
-            builder = builder.config(key, value)
-    return builder.getOrCreate()
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        return builder.getOrCreate()
+    for key, value in _local_options(settings).items():
+        builder = builder.config(key, value)
+    with _errors_of_jvm_in(settings.lake.path / "_logs" / "spark.log"):
+        return builder.getOrCreate()
+
+
+@contextmanager
+def _errors_of_jvm_in(path: Path) -> Iterator[None]:
+    """What the JVM started in this block ever prints as errors goes to the file, not to the terminal."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    terminal = os.dup(2)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        sys.stderr.flush()
+        os.dup2(log, 2)
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        os.close(log)
 
 
 def _shuffle_partitions(settings: Settings) -> str:

@@ -19,7 +19,7 @@ from sluice.tables.lake import Lake, own_layer
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-    from pyspark.sql.streaming import StreamingQuery
+    from pyspark.sql.streaming.query import StreamingQuery
 
     from sluice.pipelines.stream import BatchGate, Stream
 

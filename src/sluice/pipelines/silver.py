@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from pyspark import StorageLevel
@@ -30,6 +32,7 @@ from sluice.pipelines.rulebook import (
     recall_rulebook,
 )
 from sluice.pipelines.stream import BatchReport, Stream
+from sluice.pipelines.tally import Tally, count_rows, count_unknown_fields
 from sluice.schemas import (
     BRONZE_EVENTS,
     COORDINATES,
@@ -44,7 +47,6 @@ from sluice.tables.delta import Transaction, append, create_tables, current_vers
 from sluice.tables.lake import Lake
 from sluice.transforms.deduplicate import COMPARED_COLUMNS, find_repeats
 from sluice.transforms.hours import merge_hours, within
-from sluice.transforms.judge import broken_names
 from sluice.transforms.records import as_records
 from sluice.transforms.silver import (
     ACCEPTED,
@@ -90,17 +92,34 @@ def silver_stream(spark: SparkSession, settings: Settings) -> Stream:
     return Stream(LAYER, events, job.promote, checkpoint, settings.silver.trigger_seconds)
 
 
-@dataclass(frozen=True)
-class _Counts:
-    """What the pass over a batch counted."""
+@dataclass
+class _Batch:
+    """One micro-batch on its way: what it reads, what decides it, and what it has counted."""
 
-    states: Counter[str]
-    rules: Counter[str]
-    hours: list[datetime]
+    spark: SparkSession
+    records: DataFrame
+    reader: Reader
+    rulebook: Rulebook
+    decision: Decision
+    transaction: Transaction
+    tally: Tally = field(default_factory=Tally)
+    repeated: Counter[bool] = field(default_factory=Counter)
+    began: float = field(default_factory=time.monotonic)
 
     @property
-    def rows_in(self) -> int:
-        return self.states[ACCEPTED] + self.states[REFUSED]
+    def promotion(self) -> Promotion:
+        return Promotion(self.decision.promotion_id, datetime.fromisoformat(self.decision.decided_at))
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """The ledger's counts; a repeat was accepted before it was found to be one."""
+        return {
+            "rows_in": self.tally.rows_in,
+            "rows_promoted": self.tally.states[ACCEPTED] - self.repeated.total(),
+            "rows_quarantined": self.tally.states[REFUSED] + self.repeated[True],
+            "rows_duplicate": self.repeated[False],
+            "rows_held": 0,
+        }
 
 
 class SilverJob:
@@ -117,31 +136,31 @@ class SilverJob:
         self._generation = generation
         self._decisions = Decisions(lake.checkpoint_path(LAYER))
 
-    def promote(self, batch: DataFrame, batch_id: int) -> BatchReport:
+    def promote(self, events: DataFrame, batch_id: int) -> BatchReport:
         """Carries out one micro-batch, or what is left of it after a crash."""
-        began = time.monotonic()
-        spark = batch.sparkSession
+        spark = events.sparkSession
         decision = self._decisions.find(batch_id)
         rulebook = recall_rulebook(self._decisions, decision) if decision else self._rulebook
+        decision = decision or self._decide(spark, batch_id)
         reader = open_reader(spark, rulebook, self._settings)
-        records = as_records(batch)
-        flagged = flag_records(records, reader).persist(StorageLevel.MEMORY_AND_DISK)
-        doubtful = decide_doubtful(flagged, reader).persist(StorageLevel.MEMORY_AND_DISK)
-        try:
-            counts = _count(flagged, doubtful, reader)
-            decision = decision or self._decide(spark, batch_id, rulebook)
-            decided = flagged.where(F.col("state") != SUSPECT)
-            if counts.states[SUSPECT]:
-                decided = decided.unionAll(doubtful)
-            return self._write(spark, records, decided, counts, reader, rulebook, decision, began)
-        finally:
-            doubtful.unpersist()
-            flagged.unpersist()
+        transaction = Transaction(f"{LAYER}:{self._generation}", batch_id)
+        batch = _Batch(spark, as_records(events), reader, rulebook, decision, transaction)
+        with _kept_in_memory() as keep:
+            accepted, refused = self._judge(batch, keep)
+            repeats = keep(self._find_repeats(batch, accepted))
+            for row in repeats.groupBy("is_conflict").count().collect():
+                batch.repeated[row["is_conflict"]] = row["count"]
+            self._write(batch, accepted, refused, repeats)
+        verdict = self._record(batch)
+        rows = batch.rows
+        promoted, quarantined, duplicate = rows["rows_promoted"], rows["rows_quarantined"], rows["rows_duplicate"]
+        outcome = f"{promoted:,} promoted, {quarantined:,} quarantined, {duplicate:,} duplicate: {verdict}"
+        return BatchReport(rows["rows_in"], outcome)
 
-    def _decide(self, spark: SparkSession, batch_id: int, rulebook: Rulebook) -> Decision:
-        hashes = rulebook.hashes
+    def _decide(self, spark: SparkSession, batch_id: int) -> Decision:
+        hashes = self._rulebook.hashes
         for kind, digest in hashes.items():
-            self._decisions.keep_text(kind, digest, rulebook.texts[kind])
+            self._decisions.keep_text(kind, digest, self._rulebook.texts[kind])
         decision = Decision(
             batch_id,
             f"{LAYER}-{self._generation}-{batch_id}",
@@ -154,124 +173,84 @@ class SilverJob:
         self._decisions.keep(decision)
         return decision
 
-    def _write(
-        self,
-        spark: SparkSession,
-        records: DataFrame,
-        decided: DataFrame,
-        counts: _Counts,
-        reader: Reader,
-        rulebook: Rulebook,
-        decision: Decision,
-        began: float,
-    ) -> BatchReport:
-        lake, transaction = self._lake, Transaction(f"{LAYER}:{self._generation}", decision.batch_id)
-        promotion = Promotion(decision.promotion_id, datetime.fromisoformat(decision.decided_at))
-        accepted = decided.where(F.col("state") == ACCEPTED)
-        existing = read_table(spark, lake, SILVER_READINGS, decision.table_version)
-        touched = existing.where(within(merge_hours(counts.hours), "event_time", "event_date"))
-        repeats = find_repeats(accepted.select(*COMPARED_COLUMNS), touched.select(*COMPARED_COLUMNS)).persist()
-        try:
-            repeated = {
-                bool(row["is_conflict"]): int(row["count"]) for row in repeats.groupBy("is_conflict").count().collect()
-            }
-            kept = without_repeats(accepted, repeats) if repeated else accepted
-            promoted = counts.states[ACCEPTED] - sum(repeated.values())
-            if promoted:
-                readings = select_readings(kept, reader.rules, promotion)
-                append(_in_few_files(readings, counts.hours), lake, SILVER_READINGS, transaction)
-            refused = select_refused(decided, reader.rules, promotion)
-            if repeated.get(True):
-                refused = refused.unionAll(select_conflicts(records, repeats, promotion))
-            quarantined = counts.states[REFUSED] + repeated.get(True, 0)
-            if quarantined:
-                append(refused.coalesce(1), lake, SILVER_QUARANTINE, transaction)
-            if repeated.get(False):
-                append(select_duplicates(repeats, promotion).coalesce(1), lake, SILVER_DUPLICATES, transaction)
-        finally:
-            repeats.unpersist()
-        row = {
-            "rows_in": counts.rows_in,
-            "rows_promoted": promoted,
-            "rows_quarantined": quarantined,
-            "rows_duplicate": repeated.get(False, 0),
-            "rows_held": 0,
-        }
-        verdict = self._record(spark, records, row, counts, rulebook, decision, transaction, began)
-        outcome = f"{promoted:,} promoted, {quarantined:,} quarantined, {row['rows_duplicate']:,} duplicate"
-        return BatchReport(counts.rows_in, f"{outcome}: {verdict}")
+    def _judge(self, batch: _Batch, keep: Callable[[DataFrame], DataFrame]) -> tuple[DataFrame, DataFrame]:
+        """The batch's accepted and refused rows; the one pass over all of them runs here."""
+        decided = flagged = keep(flag_records(batch.records, batch.reader))
+        count_rows(flagged, batch.reader.rules, batch.tally)
+        if batch.tally.states[SUSPECT]:
+            doubtful = keep(decide_doubtful(flagged, batch.reader))
+            count_rows(doubtful, batch.reader.rules, batch.tally)
+            count_unknown_fields(doubtful, batch.tally)
+            decided = flagged.where(F.col("state") != SUSPECT).unionAll(doubtful)
+        return decided.where(F.col("state") == ACCEPTED), decided.where(F.col("state") == REFUSED)
 
-    def _record(
-        self,
-        spark: SparkSession,
-        records: DataFrame,
-        rows: dict[str, int],
-        counts: _Counts,
-        rulebook: Rulebook,
-        decision: Decision,
-        transaction: Transaction,
-        began: float,
-    ) -> str:
-        decided_at = datetime.fromisoformat(decision.decided_at)
-        from_version, to_version = read_versions(self._lake.checkpoint_path(LAYER), decision.batch_id)
-        warned = any(counts.rules[rule.rule_id] for rule in rulebook.suite.rules if not rule.is_critical)
-        verdict = schemas.EMPTY if not rows["rows_in"] else schemas.PROMOTE_WITH_WARNINGS if warned else schemas.PROMOTE
-        record_configs(spark, self._lake, rulebook, decided_at, transaction)
+    def _find_repeats(self, batch: _Batch, accepted: DataFrame) -> DataFrame:
+        existing = read_table(batch.spark, self._lake, SILVER_READINGS, batch.decision.table_version)
+        touched = existing.where(within(merge_hours(batch.tally.hours), "event_time", "event_date"))
+        return find_repeats(accepted.select(*COMPARED_COLUMNS), touched.select(*COMPARED_COLUMNS))
+
+    def _write(self, batch: _Batch, accepted: DataFrame, refused: DataFrame, repeats: DataFrame) -> None:
+        rows, rules, promotion = batch.rows, batch.reader.rules, batch.promotion
+        if rows["rows_promoted"]:
+            kept = without_repeats(accepted, repeats) if batch.repeated else accepted
+            readings = _in_few_files(select_readings(kept, rules, promotion), batch.tally.hours)
+            append(readings, self._lake, SILVER_READINGS, batch.transaction)
+        if rows["rows_quarantined"]:
+            quarantined = select_refused(refused, rules, promotion)
+            if batch.repeated[True]:
+                quarantined = quarantined.unionAll(select_conflicts(batch.records, repeats, promotion))
+            append(quarantined.coalesce(1), self._lake, SILVER_QUARANTINE, batch.transaction)
+        if rows["rows_duplicate"]:
+            duplicates = select_duplicates(repeats, promotion)
+            append(duplicates.coalesce(1), self._lake, SILVER_DUPLICATES, batch.transaction)
+
+    def _record(self, batch: _Batch) -> str:
+        verdict = _verdict(batch)
+        from_version, to_version = read_versions(self._lake.checkpoint_path(LAYER), batch.decision.batch_id)
+        record_configs(batch.spark, self._lake, batch.rulebook, batch.promotion.decided_at, batch.transaction)
         promotion = {
-            **rows,
-            "promotion_id": decision.promotion_id,
+            **batch.rows,
+            "promotion_id": batch.decision.promotion_id,
             "layer": LAYER,
             "kind": "batch",
-            "batch_id": decision.batch_id,
+            "batch_id": batch.decision.batch_id,
             "from_version": from_version,
             "to_version": to_version,
-            "offsets": _last_offsets(records),
+            "offsets": _last_offsets(batch.records),
             "suite": SILVER_SUITE,
-            "suite_hash": decision.suite_hash,
-            "contract_hash": decision.contract_hash,
-            "registry_hash": decision.registry_hash,
-            "rule_counts": dict(counts.rules),
+            "suite_hash": batch.decision.suite_hash,
+            "contract_hash": batch.decision.contract_hash,
+            "registry_hash": batch.decision.registry_hash,
+            "rule_counts": dict(batch.tally.rules),
             "verdict": verdict,
-            "total_seconds": time.monotonic() - began,
-            "decided_at": decided_at,
+            "total_seconds": time.monotonic() - batch.began,
+            "decided_at": batch.promotion.decided_at,
         }
-        record_promotion(spark, self._lake, OPS_SILVER_PROMOTIONS, promotion, transaction)
+        record_promotion(batch.spark, self._lake, OPS_SILVER_PROMOTIONS, promotion, batch.transaction)
         return verdict
 
 
-def _count(flagged: DataFrame, doubtful: DataFrame, reader: Reader) -> _Counts:
-    """Counts by state and rule, and the hours that accepted events fall into. Runs the pass."""
-    states: Counter[str] = Counter()
-    rules: Counter[str] = Counter()
-    hours: set[datetime] = set()
-    hour = F.date_trunc("hour", "event_time").cast("timestamp")
-    grouping = (
-        "state",
-        "error_code",
-        "broken_rules",
-        F.when(F.col("state") == ACCEPTED, F.unix_seconds(hour)).alias("hour"),
-    )
-    for row in flagged.groupBy(*grouping).count().collect():
-        states[row["state"]] += row["count"]
-        if row["state"] != SUSPECT:
-            _add(row, rules, hours, reader)
-    if states[SUSPECT]:
-        for row in doubtful.groupBy(*grouping).count().collect():
-            states[row["state"]] += row["count"]
-            _add(row, rules, hours, reader)
-        for row in doubtful.select(F.explode("unknown_fields").alias("name")).groupBy("name").count().take(100):
-            rules[f"unknown_field:{row['name'][:64]}"] += row["count"]
-    return _Counts(states, rules, sorted(hours))
+@contextmanager
+def _kept_in_memory() -> Iterator[Callable[[DataFrame], DataFrame]]:
+    """Gives a function that persists frames until the block ends, however it ends."""
+    kept: list[DataFrame] = []
+
+    def keep(frame: DataFrame) -> DataFrame:
+        kept.append(frame.persist(StorageLevel.MEMORY_AND_DISK))
+        return kept[-1]
+
+    try:
+        yield keep
+    finally:
+        for frame in reversed(kept):
+            frame.unpersist()
 
 
-def _add(row: object, rules: Counter[str], hours: set[datetime], reader: Reader) -> None:
-    count = row["count"]  # type: ignore[index]
-    for name in broken_names(row["broken_rules"], reader.rules):  # type: ignore[index]
-        rules[name] += count
-    if row["error_code"] not in (None, schemas.RULE_FAILED, schemas.TIME_OUT_OF_RANGE):  # type: ignore[index]
-        rules[row["error_code"]] += count  # type: ignore[index]
-    if row["hour"] is not None:  # type: ignore[index]
-        hours.add(datetime.fromtimestamp(row["hour"], timezone.utc))  # type: ignore[index]
+def _verdict(batch: _Batch) -> str:
+    if not batch.tally.rows_in:
+        return schemas.EMPTY
+    warnings = [rule.rule_id for rule in batch.rulebook.suite.rules if not rule.is_critical]
+    return schemas.PROMOTE_WITH_WARNINGS if any(batch.tally.rules[name] for name in warnings) else schemas.PROMOTE
 
 
 def _last_offsets(records: DataFrame) -> dict[str, int]:
@@ -279,6 +258,6 @@ def _last_offsets(records: DataFrame) -> dict[str, int]:
     return {f"{row['topic']}:{row['topic_generation']}:{row['partition']}": row["last"] for row in last}
 
 
-def _in_few_files(readings: DataFrame, hours: list[datetime]) -> DataFrame:
+def _in_few_files(readings: DataFrame, hours: Iterable[datetime]) -> DataFrame:
     dates = {hour.date() for hour in hours}
     return readings.repartition("event_date") if len(dates) > _DATES_PER_TASK else readings

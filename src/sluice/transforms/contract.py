@@ -210,10 +210,10 @@ def _conversion(unit: Any, column: str, where: str) -> tuple[float, float]:
     target = METRIC_UNITS.get(column)
     if unit is None or unit == target:
         return 1.0, 0.0
-    if (unit, target) in UNIT_CONVERSIONS:
-        return UNIT_CONVERSIONS[(unit, target)]
     if target is None:
         return 1.0, 0.0
+    if (unit, target) in UNIT_CONVERSIONS:
+        return UNIT_CONVERSIONS[(unit, target)]
     known = [target, *(source for source, goal in UNIT_CONVERSIONS if goal == target)]
     raise ContractInvalid(f"{where}: unit {unit!r} cannot feed {column}", f"known units: {', '.join(known)}")
 

@@ -43,7 +43,7 @@ def find_repeats(candidates: DataFrame, existing: DataFrame) -> DataFrame:
 
 
 def _resolve(pool: DataFrame) -> DataFrame:
-    order = [F.col("_existing").desc(), *COORDINATES]
+    order = [F.col("_existing").desc(), *map(F.col, COORDINATES)]
     by_key = Window.partitionBy(*EVENT_KEY).orderBy(*order)
     whole = by_key.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
     kept = F.first(F.struct(*COORDINATES, *CANONICAL_VALUES)).over(whole)
