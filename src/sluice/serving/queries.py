@@ -28,7 +28,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _HEADER = re.compile(r"--\s*(title|about|param|optional)\b:?\s*(.*)")
 _PARAMETER = re.compile(
     r"(?P<name>[a-z][a-z0-9_]*)\s+(?P<kind>[a-z]+)"
-    r"(?:\s+default\s+(?P<default>'(?:[^']|'')*'|[^\s:]+))?"
+    r"(?:\s+default\s+(?P<default>'(?:[^']|'')*'|[^'\s:][^\s:]*))?"
     r"(?:\s*:\s*(?P<about>.*))?"
 )
 _TYPES = ("text", "integer", "number", "boolean", "timestamp")

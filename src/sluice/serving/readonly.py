@@ -26,7 +26,7 @@ _ROWS_AT_ONCE = 10_000
 _SHOW_TABLES = re.compile(r"\s*show\s+tables\s*;?\s*", re.IGNORECASE)
 _ALL_TABLES = "SELECT schema || '.' || name AS name FROM (SHOW ALL TABLES)"
 _UNKNOWN_TABLE = re.compile(r"Table with name (.+?) does not exist")
-_FILE_GONE = re.compile(r"FileNotFoundError|Could not open Parquet")
+_FILE_GONE = re.compile(r"reading the Arrow source failed: \w*(IO|FileNotFound)\w*")
 
 
 @dataclass

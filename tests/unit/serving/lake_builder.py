@@ -6,11 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from deltalake import write_deltalake
 
 from sluice.schemas import LAKE_FORMAT, TABLES, Table
+from sluice.serving.lake import open_lake
+from sluice.serving.queries import bind_parameters, load_queries
+from sluice.serving.readonly import run_read_only
+from sluice.settings import home
 
 Row = Mapping[str, object]
 Rows = Mapping[str, Sequence[Row]]
@@ -112,3 +117,10 @@ def minute(bucket: datetime, **odd: object) -> Row:
     row: dict[str, object] = {"bucket": bucket, "device_id": "sensor-0001", "metric": "temperature_celsius"}
     values = {"unit": "°C", "reading_count": 12, "value_mean": 20.5, "value_min": 20.0, "value_max": 21.0}
     return {**row, **values, "out_of_range_count": 0, "bucket_date": bucket.date(), **odd}
+
+
+def ask(lake: Path, name: str, **given: str) -> list[dict[str, Any]]:
+    """The answer of a shipped query, a dict a row."""
+    query = load_queries(home() / "conf" / "queries")[name]
+    answer = run_read_only(open_lake(lake), query.sql, bind_parameters(query, given) or None, query.optional)
+    return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows()]
