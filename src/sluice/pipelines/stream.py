@@ -105,4 +105,5 @@ def _log(layer: str, batch_id: int, report: BatchReport, seconds: float) -> None
         report.outcome,
         seconds,
         f"{rate:,.0f}",
+        extra={"layer": layer, "rows_in": report.rows_in},
     )
