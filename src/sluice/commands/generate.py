@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 EPILOG = (
     "Times: with --start, event n has the time START + n * interval / devices, whatever the rate; silver refuses times "
-    "more than 5 minutes ahead of Kafka's. Without it no event leaves before its own time: with --events the history ends now; without, the stream is live (--rate then sets "
-    "how often each device reports), and --rate 0 first catches up with the last 24 hours. The same options with the "
-    "same --seed and --start give the same bytes. Speed on two cores shared with the broker: about 100,000 events/s to "
-    "Kafka and 350,000 to a file; for more, write a file once and load it with Kafka's own tools."
+    "more than 5 minutes ahead of Kafka's. Without it no event leaves before its own time: with --events the history "
+    "ends now; without, the stream is live (--rate then sets how often each device reports), and --rate 0 first "
+    "catches up with the last 24 hours. The same options with the same --seed and --start give the same bytes. Speed "
+    "on two idle cores shared with the broker: about 100,000 events/s to Kafka and 350,000 to a file; for more, write "
+    "a file once and load it with Kafka's own tools."
 )
 
 
