@@ -37,6 +37,8 @@ _TABLE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Statements that list tables must see all of them; everything else only pays for those it names.
 _CATALOGUE = re.compile(r"\b(show|information_schema|pg_catalog|sqlite_master|duckdb_\w+)\b", re.IGNORECASE)
+# Spark may write times as INT96; read as nanoseconds, as Arrow does unless told, years after 2262 wrap around.
+_SPARK_TIMES = pyarrow.dataset.ParquetReadOptions(coerce_int96_timestamp_unit="us")
 _START = "start the jobs with `sluice run`, or point lake.path (SLUICE_LAKE__PATH) at another lake"
 
 
@@ -112,7 +114,7 @@ class OpenLake:
         """The table as an Arrow dataset: nothing is read until something asks for rows."""
         table = self.delta(name, version)
         folder = pyarrow.fs.SubTreeFileSystem(str(self.path / name.replace(".", "/")), pyarrow.fs.LocalFileSystem())
-        return table.to_pyarrow_dataset(filesystem=folder)
+        return table.to_pyarrow_dataset(filesystem=folder, parquet_read_options=_SPARK_TIMES)
 
     def arrow(self, name: str, version: Version | None = None, columns: Sequence[str] | None = None) -> pyarrow.Table:
         """The whole table, or some of its columns, in memory."""

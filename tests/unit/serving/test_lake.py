@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 import sluice
 from sluice.errors import DependencyError, LakeMissing, LakeTooNew
@@ -140,6 +141,19 @@ def test_files_outside_a_date_are_not_opened(lake: Path) -> None:
     answer = sluice.open_lake(lake).sql("SELECT device_id FROM silver.readings WHERE event_date = '2026-03-02'")
 
     assert answer.fetchall() == [("later",)]
+
+
+def test_times_that_spark_wrote_as_int96_are_exact_and_can_be_filtered(tmp_path: Path) -> None:
+    moments = [at("12:00:00.000001"), at("12:00:00.000001").replace(year=2500)]
+    path = build_lake(tmp_path, {"silver.held": [{"offset": 1, "kafka_timestamp": moment} for moment in moments]})
+    (file,) = (path / "silver" / "held").glob("*.parquet")
+    parquet.write_table(parquet.read_table(file), file, use_deprecated_int96_timestamps=True)
+
+    opened = sluice.open_lake(path)
+
+    assert opened.arrow("silver.held", columns=["kafka_timestamp"])["kafka_timestamp"].to_pylist() == moments
+    later = opened.sql("SELECT kafka_timestamp FROM silver.held WHERE kafka_timestamp > '2026-03-01T12:00:00.000001Z'")
+    assert later.fetchall() == [(moments[1],)]
 
 
 def test_python_variables_are_no_tables(lake: Path) -> None:
