@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sluice.errors import ContractInvalid
-from sluice.schemas import METRIC_UNITS
+from sluice.schemas import METRIC_UNITS, METRICS, READING_METRIC
 
 ID, TEXT, TIME, NUMBER = "id", "text", "time", "number"
 FIELD_TYPES = (ID, TEXT, TIME, NUMBER)
@@ -106,6 +106,10 @@ class Contract:
         """The numbers an event may name in `schema_version`."""
         return tuple(version.number for version in self.versions if version.number_in_event)
 
+    def largest_factor(self, source: str) -> float:
+        """The greatest factor by which any version multiplies the field."""
+        return max(found.factor for version in self.versions for found in version.fields if found.source == source)
+
 
 def parse_contract(content: Mapping[str, Any], origin: str = "the contract") -> Contract:
     """The contract in the content of conf/contract.yaml.
@@ -180,6 +184,8 @@ def _parse_version(entry: Any, index: int) -> Version:
         raise ContractInvalid(f"{where}: no field feeds {', '.join(missing)}")
     if not set(METRIC_COLUMNS) & set(columns):
         raise ContractInvalid(f"{where}: no field feeds a metric ({', '.join(METRIC_COLUMNS)})")
+    if READING_METRIC in columns and set(METRICS) & set(columns):
+        raise ContractInvalid(f"{where}: {READING_METRIC} is fed beside a metric that has a column of its own")
     return Version(number, in_event, shape["all"], shape["none"], shape["any"], fields, zone)
 
 
@@ -233,6 +239,8 @@ def check_time_zone(zone: Any, where: str) -> None:
     if zone == "":
         return
     try:
+        if zone.startswith(("posix/", "right/")) or zone in ("localtime", "posixrules", "Factory"):
+            raise ValueError(f"{zone} is a file beside the time zones, which Java does not know")
         ZoneInfo(zone)
     except (ValueError, OSError, TypeError, AttributeError, KeyError):
         raise ContractInvalid(f"{where}: unknown time zone {zone!r}", "use an IANA name, e.g. Europe/Berlin") from None

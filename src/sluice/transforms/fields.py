@@ -24,8 +24,9 @@ JSON_OPTIONS = {
 
 _LOCAL_TIME = r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:[.]\d{1,9})?"
 # https://www.rfc-editor.org/rfc/rfc3339#section-5.6
-TIME_WITH_OFFSET = rf"^{_LOCAL_TIME}(?:[Zz]|[+-]\d{{2}}:\d{{2}})$"
-TIME_WITHOUT = rf"^{_LOCAL_TIME}$"
+# Not $, which in Java also stands before a line break at the end.
+TIME_WITH_OFFSET = rf"\A{_LOCAL_TIME}(?:[Zz]|[+-]\d{{2}}:\d{{2}})\z"
+TIME_WITHOUT = rf"\A{_LOCAL_TIME}\z"
 
 
 def json_schema(contract: Contract) -> str:

@@ -56,12 +56,14 @@ def parse_events(records: DataFrame, contract: Contract, limits: Limits) -> Data
     read = records.select(*RECORD_COLUMNS, text.alias("_text")).withColumn(
         "_json", F.from_json("_text", json_schema(contract), JSON_OPTIONS)
     )
-    matches = version_matches(contract, _field(SCHEMA_VERSION), _is_there)
+    number = _field(SCHEMA_VERSION)
+    matches = version_matches(contract, number, _is_there)
+    registered = number.isNull() | number.isin(*contract.registered_numbers)
     found = read.select(
         "*",
         structure_is_certain(contract).alias("_structure"),
-        (count_true(list(matches.values())) == 1).alias("_one_version"),
-        F.coalesce(*[F.when(match, F.lit(number)) for number, match in matches.items()]).alias("schema_version"),
+        (registered & (count_true(list(matches.values())) == 1)).alias("_one_version"),
+        F.coalesce(*[F.when(match, F.lit(version)) for version, match in matches.items()]).alias("schema_version"),
     )
     values = column_values(contract, F.col("schema_version"), _field)
     time_text = values.pop("event_time")
@@ -95,7 +97,10 @@ def structure_is_certain(contract: Contract) -> Column:
     objects = [_field(name) for name in contract.objects]
     inner = [_field(source) for source in contract.field_types if "." in source]
     texts = [_field(source) for source, kind in contract.field_types.items() if kind != NUMBER]
-    numbers = [_field(source) for source, kind in contract.field_types.items() if kind == NUMBER]
+    factors = {
+        source: contract.largest_factor(source) for source, kind in contract.field_types.items() if kind == NUMBER
+    }
+    numbers = [_field(each) if factor == 1.0 else _field(each) * F.lit(factor) for each, factor in factors.items()]
     fields_there = count_true([column.isNotNull() for column in [_field(SCHEMA_VERSION), *top, *objects, *inner]])
     texts_there = count_true([column.isNotNull() for column in texts])
     objects_there = F.lit(1) + count_true([column.isNotNull() for column in objects]) if objects else F.lit(1)

@@ -53,8 +53,7 @@ def decide_suspects(records: DataFrame, zones: DataFrame, contract: Contract, li
     """
     readable = _read_json(records, limits)
     typed = _read_fields(readable, contract)
-    known = typed.join(F.broadcast(zones), on=typed["_device"] == zones["device_id"], how="left").drop("device_id")
-    valued = _read_values(known, contract)
+    valued = _read_time(_read_values(typed, contract), zones, contract)
     problem = F.coalesce(*_problems(contract, limits))
     judged = valued.withColumn("_problem", problem)
     is_event = F.col("_problem").isNull()
@@ -65,7 +64,7 @@ def decide_suspects(records: DataFrame, zones: DataFrame, contract: Contract, li
     return judged.select(
         *RECORD_COLUMNS,
         F.when(is_event, identity).alias("event_id"),
-        F.col("_device").alias("device_id"),
+        F.when(is_event, F.col("device_id")).otherwise(F.col("_device")).alias("device_id"),
         *kept,
         F.col("_problem.code").alias("error_code"),
         F.substring("_problem.detail", 1, MAX_DETAIL_CHARACTERS).alias("error_detail"),
@@ -90,6 +89,9 @@ def _read_json(records: DataFrame, limits: Limits) -> DataFrame:
         _when(size > limits.message_bytes, schemas.TOO_LARGE, _limit(size, "bytes", limits.message_bytes)),
         _when(~F.col("_utf8"), schemas.NOT_UTF8, F.lit("the bytes are not UTF-8")),
         _when(deep, schemas.TOO_DEEP, F.lit(f"nested deeper than {limits.nesting}")),
+        _when(
+            ~F.col("_strict") & _is_beyond_parser(), schemas.TOO_LARGE, F.lit("a number or a field's name is too long")
+        ),
         _when(~F.col("_strict") & lenient, schemas.DUPLICATE_FIELD, F.lit("a field stands there twice")),
         _when(~F.col("_strict"), schemas.NOT_JSON, F.lit("not one JSON value after RFC 8259")),
     )
@@ -103,7 +105,6 @@ def _read_fields(readable: DataFrame, contract: Contract) -> DataFrame:
     kinds = F.struct(*[_kind_of(source).alias(_flat(source)) for source in sources])
     top_level = [source for source in sources if "." not in source]
     keys = F.json_object_keys("_text")
-    folded = F.json_object_keys(F.lower("_text"))
     devices = [
         source for source, kind in contract.field_types.items() if kind == ID and _feeds_device(contract, source)
     ]
@@ -114,23 +115,35 @@ def _read_fields(readable: DataFrame, contract: Contract) -> DataFrame:
         F.when(is_object, F.from_json("_text", json_schema(contract), JSON_OPTIONS)).alias("_json"),
         kinds.alias("_kinds"),
         F.when(is_object, F.array_except(keys, F.array(*map(F.lit, top_level)))).alias("_unknown"),
-        (is_object & (F.size(folded) > F.size(F.array_distinct(folded)))).alias("_case_repeated"),
+        (is_object & _repeats_in_other_case(keys, contract)).alias("_case_repeated"),
     )
     device = F.coalesce(*[F.when(_kind(source) == "STRING", _value(source)) for source in devices])
     return read.withColumn("_device", device)
 
 
+def _repeats_in_other_case(keys: Column, contract: Contract) -> Column:
+    inner = [F.json_object_keys(F.get_json_object("_text", f"$.{name}")) for name in contract.objects]
+    folded = [F.transform(each, F.lower) for each in (keys, *inner)]
+    repeated = [F.size(each) > F.size(F.array_distinct(each)) for each in folded]
+    return reduce(Column.__or__, [F.coalesce(each, F.lit(False)) for each in repeated])
+
+
 def _read_values(known: DataFrame, contract: Contract) -> DataFrame:
-    """Adds `_matched` (how many versions), schema_version, the canonical columns and `_time_text`, `_zone`."""
+    """Adds `_matched` (how many versions), schema_version, the canonical columns and `_time_text`."""
     number = _value(SCHEMA_VERSION)
     matches = version_matches(contract, number, lambda source: F.coalesce(_is_there(source), F.lit(False)))
     only = F.coalesce(*[F.when(match, F.lit(each)) for each, match in matches.items()])
     counted = known.withColumn("_matched", count_true(list(matches.values()))).withColumn("schema_version", only)
     values = column_values(contract, F.col("schema_version"), _value)
     time_text = values.pop("event_time")
+    return counted.select("*", *[value.alias(name) for name, value in values.items()], time_text.alias("_time_text"))
+
+
+def _read_time(valued: DataFrame, zones: DataFrame, contract: Contract) -> DataFrame:
+    """Adds `_zone`, the device's or else the version's, and event_time."""
+    known = valued.join(F.broadcast(zones), on="device_id", how="left")
     zone = F.coalesce("assume_time_zone", assumed_zone(contract, F.col("schema_version")))
-    valued = counted.select("*", *[value.alias(name) for name, value in values.items()], time_text.alias("_time_text"))
-    zoned = valued.withColumn("_zone", zone)
+    zoned = known.withColumn("_zone", zone)
     return zoned.withColumn("event_time", parse_time(F.col("_time_text"), F.col("_zone")))
 
 
@@ -183,7 +196,7 @@ def _field_problems(contract: Contract) -> Iterator[Column]:
             expected = "a number" if found.type == NUMBER else "a text"
             yield _when(here & _is_there(found.source) & ~fits, schemas.WRONG_TYPE, _wrong_type(found.source, expected))
             if found.type == NUMBER:
-                value = _value(found.source)
+                value = _value(found.source) * F.lit(found.factor)
                 finite = F.coalesce(value * F.lit(0.0) == F.lit(0.0), F.lit(False))
                 unbounded = here & _is_there(found.source) & ~finite
                 yield _when(unbounded, schemas.WRONG_TYPE, F.lit(f"{found.source}: not a finite number"))
@@ -230,6 +243,12 @@ def _is_too_deep(nesting: int) -> Column:
     left = F.reduce(rounds, brackets, lambda rest, _: F.regexp_replace(rest, r"\[\]|\{\}", ""))
     opening = F.length(F.regexp_replace(left, r"[\]}]+", ""))
     return (F.length(brackets) > nesting) & (left != "") & (F.col("_strict") | (opening > nesting))
+
+
+def _is_beyond_parser() -> Column:
+    """Whether a number or a field's name is longer than the parser takes (1,000 and 50,000 characters)."""
+    bare = F.regexp_replace("_text", _JSON_STRING, "")
+    return bare.rlike(r"[0-9][0-9.eE+-]{1000}") | F.col("_text").rlike(r'"(?:[^"\\]|\\.){50001,}+"\s*:')
 
 
 def _wrap(before: str, after: str) -> Column:
