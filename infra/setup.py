@@ -28,8 +28,8 @@ JARS = ROOT / ".jars"
 LOCK = ROOT / "requirements.lock"
 IVY_FILE = ROOT / "infra" / "ivy.xml"
 JAR_LIST = ROOT / "infra" / LIST_NAME
-# There while packages are being written: pip takes a half-written package for an installed one.
-INSTALLING = VENV / ".installing"
+# Away while anything is written to .venv/: pip takes a half-written package for an installed one.
+SOUND = VENV / ".sound"
 
 
 class SetupFailed(DependencyError):
@@ -58,13 +58,13 @@ def install_packages() -> None:
     """The locked packages, each checked against its hashes, in .venv/."""
     if is_stamped("packages", LOCK):
         return
-    clear = ["--clear"] if INSTALLING.exists() or not runs(VENV_PYTHON) else []
-    say(f"making {VENV.name}/ with Python {sys.version.split()[0]}")
-    run([sys.executable, "-m", "venv", *clear, str(VENV)], "could not make the virtual environment")
+    if not SOUND.exists() or not runs(VENV_PYTHON):
+        say(f"making {VENV.name}/ with Python {sys.version.split()[0]}")
+        run([sys.executable, "-m", "venv", "--clear", str(VENV)], "could not make the virtual environment")
+    SOUND.unlink(missing_ok=True)
     say("installing the locked packages (a few minutes the first time)")
-    INSTALLING.touch()
     pip("install", "--require-hashes", "--no-deps", "-r", str(LOCK))
-    INSTALLING.unlink()
+    SOUND.touch()
     stamp("packages", LOCK)
 
 
@@ -164,8 +164,9 @@ def run(command: list[str], failure: str) -> None:
 
 
 def runs(python: Path) -> bool:
-    """Whether .venv/'s Python starts and is of this Python's minor version."""
-    test = f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]!r})"
+    """Whether .venv/'s Python starts; when a PYTHON is asked for, also whether it is of that version."""
+    wanted = sys.version_info[:2] if os.environ.get("PYTHON") else ()
+    test = f"import sys; sys.exit(sys.version_info[:{len(wanted)}] != {wanted!r})"
     try:
         return subprocess.run([str(python), "-c", test], capture_output=True, check=False).returncode == 0
     except OSError:

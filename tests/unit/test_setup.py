@@ -145,7 +145,7 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(sys, "path", list(sys.path))
     spec.loader.exec_module(module)
     venv = tmp_path / "venv"
-    paths = {"VENV": venv, "VENV_PYTHON": venv / "bin" / "python", "INSTALLING": venv / ".installing"}
+    paths = {"VENV": venv, "VENV_PYTHON": venv / "bin" / "python", "SOUND": venv / ".sound"}
     paths |= {"JARS": tmp_path / "jars", "JAR_LIST": tmp_path / "jars.sha256", "LOCK": tmp_path / "requirements.lock"}
     for name, path in paths.items():
         monkeypatch.setattr(module, name, path)
@@ -233,10 +233,10 @@ def test_an_interrupted_installation_starts_from_an_empty_environment(setup: Mod
     assert half_written.exists(), "a changed lock alone keeps the environment"
 
     (setup.VENV / ".packages.stamp").unlink()
-    setup.INSTALLING.touch()
+    setup.SOUND.unlink()
     setup.install_packages()
     assert not half_written.exists()
-    assert not setup.INSTALLING.exists()
+    assert setup.SOUND.exists()
     assert setup.runs(setup.VENV_PYTHON)
 
 
