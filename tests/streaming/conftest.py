@@ -1,0 +1,118 @@
+"""A workshop per test: a topic on the real broker, a lake, and the layers drained one after the other."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import NewTopic
+from pyspark.sql import DataFrame, SparkSession
+
+from sluice.embedded.broker import RunningBroker
+from sluice.pipelines.bronze import bronze_stream
+from sluice.pipelines.gold import gold_stream
+from sluice.pipelines.silver import silver_stream
+from sluice.pipelines.stream import BatchGate, start_stream
+from sluice.schemas import LAYERS, TABLES, Table
+from sluice.settings import Settings, load_settings
+from sluice.tables.lake import Lake
+
+# What differs between two runs that did the same.
+BOOKKEEPING = {
+    "ingested_at",
+    "ingest_date",
+    "kafka_timestamp",
+    "promoted_at",
+    "promotion_id",
+    "first_seen_at",
+    "last_seen_at",
+    "updated_at",
+}
+
+
+@dataclass
+class Workshop:
+    """One test's topic and lake."""
+
+    spark: SparkSession
+    broker: RunningBroker
+    settings: Settings
+
+    def send(self, messages: Sequence[bytes | dict[str, Any] | None], **options: Any) -> None:
+        """Sends messages to partition 0 in order, dicts as JSON; `options` go to the producer's send."""
+        producer = KafkaProducer(bootstrap_servers=self.broker.bootstrap_servers, max_request_size=33_000_000)
+        try:
+            for message in messages:
+                value = json.dumps(message).encode() if isinstance(message, dict) else message
+                producer.send(self.settings.kafka.topic, value, **{"partition": 0, **options})
+        finally:
+            producer.close()
+
+    def drain(self, layers: Sequence[str] = LAYERS) -> None:
+        """Runs the layers' queries once, as `sluice run --once` does, in the tests' session."""
+        self.lake.prepare()
+        for layer in layers:
+            query = start_stream(self.stream(layer), BatchGate(), once=True)
+            query.awaitTermination()
+
+    def stream(self, layer: str) -> Any:
+        if layer == "bronze":
+            return bronze_stream(self.spark, self.settings, self.broker.bootstrap_servers)
+        return (silver_stream if layer == "silver" else gold_stream)(self.spark, self.settings)
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.settings.lake.path)
+
+    def read(self, table: Table) -> DataFrame:
+        return self.spark.read.format("delta").load(self.lake.table_path(table))
+
+    def content(self) -> dict[str, list[str]]:
+        """Every table's rows without bookkeeping, in an order of their own: equal for equal lakes."""
+        found = {}
+        for table in TABLES:
+            if table.layer == "ops" or not self.lake.has_table(table):
+                continue
+            columns = [name for name in table.column_names if name not in BOOKKEEPING]
+            rows = self.read(table).select(*columns).toJSON().collect()
+            found[table.full_name] = sorted(rows)
+        return found
+
+    def with_settings(self, **options: Any) -> Workshop:
+        """The same topic under other settings, e.g. another lake (`lake__path`)."""
+        changed = {key.replace("__", "."): value for key, value in options.items()}
+        same = {"lake.path": str(self.settings.lake.path), "kafka.topic": self.settings.kafka.topic}
+        return Workshop(self.spark, self.broker, load_settings(options={**same, **changed}, environment={}))
+
+
+def open_workshop(spark: SparkSession, broker: RunningBroker, lake: Path) -> Workshop:
+    """A workshop with a new topic of two partitions."""
+    topic = f"test.{uuid.uuid4().hex}"
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
+    admin.create_topics([NewTopic(topic, 2, 1)])
+    admin.close()
+    options = {"lake.path": str(lake), "kafka.topic": topic}
+    return Workshop(spark, broker, load_settings(options=options, environment={}))
+
+
+@pytest.fixture
+def workshop(spark: SparkSession, broker: RunningBroker, tmp_path: Path) -> Workshop:
+    return open_workshop(spark, broker, tmp_path / "lake")
+
+
+def reading(value: float = 1.0, **fields: Any) -> dict[str, Any]:
+    """A version-2 event of a registered device; give what should differ."""
+    return {
+        "schema_version": 2,
+        "event_id": "e1",
+        "device_id": "sensor-0001",
+        "timestamp": "2024-03-01T10:00:00Z",
+        "temperature": value,
+        **fields,
+    }
