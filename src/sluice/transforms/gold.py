@@ -105,7 +105,9 @@ def complete_minutes(minutes: DataFrame, registry: DataFrame, units: Mapping[str
     intervals = F.broadcast(registry.select("device_id", "expected_interval_seconds"))
     known = minutes.join(intervals, on="device_id", how="left")
     expected = F.lit(60.0) / F.col("expected_interval_seconds")
-    percent = F.least(F.lit(100.0), F.col("reading_count") * F.lit(100.0) / expected)
+    share = F.col("reading_count") * F.lit(100.0) / expected
+    # Not F.least alone, which skips null: nothing is expected of an unregistered device.
+    percent = F.when(share.isNotNull(), F.least(F.lit(100.0), share))
     unit = F.lit(None).cast("string")
     for name, text in {**units, **METRIC_UNITS}.items():
         unit = F.when(F.col("metric") == name, F.lit(text)).otherwise(unit)
