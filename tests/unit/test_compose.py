@@ -26,7 +26,6 @@ import pytest
 import yaml
 
 from sluice.settings import load_settings, parse_value
-from sluice.tables.lake import Lake, own_layer
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "infra" / "docker-compose.yml").read_text("utf-8"))
@@ -258,22 +257,6 @@ def test_master_and_worker_start_with_these_commands_and_their_health_checks_pas
         state = get_json(pages["spark-master"])
 
     assert (state["url"], state["cores"], state["memory"]) == (f"spark://127.0.0.1:{master_port}", 6, 4096)
-
-
-def test_a_job_is_healthy_while_a_process_of_its_container_owns_the_layer(tmp_path: Path) -> None:
-    def health() -> int:
-        check = [sys.executable, str(ROOT / "infra" / "owns_layer.py"), "silver"]
-        given = {**os.environ, "SLUICE_LAKE__PATH": str(tmp_path)}
-        return subprocess.run(check, env=given, check=False, timeout=60).returncode
-
-    before = health()
-    with own_layer(Lake(tmp_path), "silver"):
-        owned = health()
-        lock = Lake(tmp_path).lock_path("silver")
-        lock.write_text(lock.read_text("utf-8").replace(socket.gethostname(), "another-container"))
-        elsewhere = health()
-
-    assert (before, owned, elsewhere, health()) == (1, 0, 1, 1)
 
 
 def free_port() -> str:
