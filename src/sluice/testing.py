@@ -9,8 +9,12 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from sluice.schemas import BRONZE_EVENTS, SILVER_READINGS, Table
+from sluice.transforms.parse import EVENT_COLUMNS
+from sluice.transforms.records import RECORD_COLUMNS
 
 KAFKA_TIME = datetime(2024, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
+
+_RAW_TYPE = "struct<headers:array<struct<key:string,value:binary>>,key:binary,value:binary>"
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
     BRONZE_EVENTS.full_name: {
@@ -56,6 +60,18 @@ def bronze_rows(spark: SparkSession, messages: Iterable[bytes | None]) -> DataFr
     """One bronze record per message, offsets from 0 in partition 0."""
     values = [{"value": bytearray(message) if message is not None else None} for message in messages]
     return rows_of(spark, BRONZE_EVENTS, values)
+
+
+def event_rows(spark: SparkSession, rows: Iterable[Mapping[str, Any]]) -> DataFrame:
+    """Events as parsing gives them: RECORD_COLUMNS with `raw`, and EVENT_COLUMNS; defaults as of silver/readings."""
+    kinds = dict(SILVER_READINGS.columns)
+    ddl = ", ".join(f"`{name}` {kinds.get(name, _RAW_TYPE)}" for name in (*RECORD_COLUMNS, *EVENT_COLUMNS))
+    defaults = _DEFAULTS[SILVER_READINGS.full_name]
+    complete = [
+        tuple({"offset": number, **defaults, **row}.get(name) for name in (*RECORD_COLUMNS, *EVENT_COLUMNS))
+        for number, row in enumerate(rows)
+    ]
+    return spark.createDataFrame(complete, ddl)
 
 
 def utc(*parts: int) -> datetime:
