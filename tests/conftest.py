@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from pyspark.sql import SparkSession
 
 from sluice.embedded.broker import RunningBroker, start_broker, stop_broker
+from sluice.session import open_session
 from sluice.settings import load_settings
 
 
@@ -24,14 +26,13 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """The one session of all tests: UTC, two shuffle partitions, no UI."""
-    from sluice.session import open_session
-    from sluice.settings import load_settings
-
     options = {
         "lake.path": str(tmp_path_factory.mktemp("session")),
         "spark.master": "local[2]",
         "spark.shuffle_partitions": 2,
         "spark.driver_memory_megabytes": 2048,
+        # Tests never run long enough to win back what the optimising compiler costs.
+        "spark.java_options": "-XX:TieredStopAtLevel=1",
     }
     session = open_session(load_settings(options=options, environment={}), "sluice-tests")
     yield session

@@ -31,6 +31,8 @@ TUNED = {
     "spark.sql.optimizer.enableJsonExpressionOptimization": "false",
     # Else PySpark walks the Python stack for each of the thousands of columns that a plan is built of.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
+    # INT96, Spark's default, has no statistics in Parquet, and other readers only bear with it.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
     "spark.sql.streaming.stopTimeout": "60000",
@@ -89,7 +91,7 @@ def _local_options(settings: Settings) -> dict[str, str]:
         "spark.master": settings.spark.master,
         "spark.driver.memory": f"{settings.spark.driver_memory_megabytes}m",
         "spark.jars": ",".join(map(str, jars)),
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{logging} -XX:-DontCompileHugeMethods",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{logging} {settings.spark.java_options}",
         "spark.ui.enabled": "false",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",

@@ -59,6 +59,7 @@ class SparkSettings(_Section):
     master: str
     driver_memory_megabytes: int = Field(ge=512)
     shuffle_partitions: int = Field(ge=0)
+    java_options: str
     jars_path: Path
 
 

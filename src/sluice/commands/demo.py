@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FAULTS = "late=0.02,duplicate=0.01,corrupt=0.01,out_of_range=0.02"
 LAYERS = ("bronze", "silver", "gold")
+# The demo ends before Java's optimising compiler would have paid for itself.
+_SHORT_RUN = {"spark__java_options": "-XX:TieredStopAtLevel=1", "kafka__bootstrap_servers": None}
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +37,7 @@ def register(app: typer.Typer) -> None:
         """Run everything once on a broker and lake of its own, and show what happened."""
         folder = home() / "var" / "demo" / time.strftime("%Y%m%d-%H%M%S")
         paths = {"lake__path": str(folder / "lake"), "broker__data_path": str(folder / "broker")}
-        settings = invocation(ctx).settings(**paths, broker__port=0, kafka__bootstrap_servers=None)
+        settings = invocation(ctx).settings(**paths, broker__port=0, **_SHORT_RUN)
         _play(settings, events, devices, seed)
 
 

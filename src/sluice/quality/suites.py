@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def load_suite(folder: Path, name: str, columns: Collection[str]) -> Suite:
 def parse_suite(text: str, name: str, columns: Collection[str]) -> Suite:
     """As `load_suite`, from the text itself."""
     try:
-        content = json.loads(text, object_pairs_hook=_no_repeated_keys)
+        content = json.loads(text, object_pairs_hook=_no_repeated_keys, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise SuiteInvalid(f"not valid JSON: {error}", _MEND) from None
     if not isinstance(content, Mapping) or not isinstance(content.get("expectations"), list):
@@ -108,6 +109,10 @@ def _no_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError(f"a key is repeated among {', '.join(key for key, _ in pairs)}")
     return found
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is no JSON number")
 
 
 def _parse_rule(entry: Any, index: int, columns: Collection[str]) -> Rule:
@@ -150,12 +155,35 @@ def _check_kwargs(kind: str, kwargs: Mapping[str, Any], columns: Collection[str]
         raise SuiteInvalid(f"{where}: min_value or max_value is needed", _MEND)
     if any(end is not None and (isinstance(end, bool) or not isinstance(end, (int, float, str))) for end in ends):
         raise SuiteInvalid(f"{where}: min_value and max_value are numbers or times", _MEND)
-    if None not in ends and isinstance(ends[0], str) == isinstance(ends[1], str) and ends[0] > ends[1]:  # type: ignore[operator]
-        raise SuiteInvalid(f"{where}: min_value {ends[0]} is greater than max_value {ends[1]}", _MEND)
-    if "value_set" in kwargs and (not isinstance(kwargs["value_set"], list) or not kwargs["value_set"]):
-        raise SuiteInvalid(f"{where}: value_set must be a list with values", _MEND)
+    _check_ends([_moment(end, where) if isinstance(end, str) else end for end in ends], where)
+    if "value_set" in kwargs and not _is_value_set(kwargs["value_set"]):
+        raise SuiteInvalid(f"{where}: value_set must be a list of texts or a list of numbers", _MEND)
     for key in ("strict_min", "strict_max", "or_equal"):
         if not isinstance(kwargs.get(key, False), bool):
             raise SuiteInvalid(f"{where}: {key} must be true or false", _MEND)
     if kwargs.get("ignore_row_if", IGNORE_ROW_IF[0]) not in IGNORE_ROW_IF:
         raise SuiteInvalid(f"{where}: ignore_row_if must be one of {', '.join(IGNORE_ROW_IF)}", _MEND)
+
+
+def _check_ends(ends: list[Any], where: str) -> None:
+    if None in ends:
+        return
+    if isinstance(ends[0], datetime) != isinstance(ends[1], datetime):
+        raise SuiteInvalid(f"{where}: min_value and max_value are both numbers or both times", _MEND)
+    if ends[0] > ends[1]:
+        raise SuiteInvalid(f"{where}: min_value {ends[0]} is greater than max_value {ends[1]}", _MEND)
+
+
+def _moment(text: str, where: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SuiteInvalid(f"{where}: {text!r} is no time", "write it as 2000-01-01T00:00:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def _is_value_set(values: Any) -> bool:
+    if not isinstance(values, list) or not values or any(isinstance(value, bool) for value in values):
+        return False
+    # A null among them would let every value pass: SQL's IN is then never false.
+    return all(isinstance(value, str) for value in values) or all(isinstance(value, (int, float)) for value in values)
