@@ -102,7 +102,8 @@ def _read_json(records: DataFrame, limits: Limits) -> DataFrame:
 def _read_fields(readable: DataFrame, contract: Contract) -> DataFrame:
     """Adds `_json` (values), `_kinds` (JSON type per field), `_unknown` fields and `_device` (as far as known)."""
     sources = [SCHEMA_VERSION, *contract.field_types, *contract.objects]
-    kinds = F.struct(*[_kind_of(source).alias(_flat(source)) for source in sources])
+    # A generator is a wall to the optimiser: else it would put each kind's expression wherever it is named.
+    kinds = F.inline(F.array(F.struct(*[_kind_of(source).alias(_kind_name(source)) for source in sources])))
     top_level = [source for source in sources if "." not in source]
     keys = F.json_object_keys("_text")
     devices = [
@@ -113,7 +114,7 @@ def _read_fields(readable: DataFrame, contract: Contract) -> DataFrame:
         "*",
         is_object.alias("_is_object"),
         F.when(is_object, F.from_json("_text", json_schema(contract), JSON_OPTIONS)).alias("_json"),
-        kinds.alias("_kinds"),
+        kinds,
         F.when(is_object, F.array_except(keys, F.array(*map(F.lit, top_level)))).alias("_unknown"),
         (is_object & _repeats_in_other_case(keys, contract)).alias("_case_repeated"),
     )
@@ -265,7 +266,7 @@ def _kind_of(source: str) -> Column:
 
 
 def _kind(source: str) -> Column:
-    return F.col(f"_kinds.{_flat(source)}")
+    return F.col(_kind_name(source))
 
 
 def _is_there(source: str) -> Column:
@@ -276,8 +277,8 @@ def _value(source: str) -> Column:
     return F.col(f"_json.{source}")
 
 
-def _flat(source: str) -> str:
-    return source.replace(".", "__")
+def _kind_name(source: str) -> str:
+    return f"_kind_{source.replace('.', '__')}"
 
 
 def _feeds_device(contract: Contract, source: str) -> bool:
