@@ -47,14 +47,9 @@ def _is_in_set(kwargs: dict[str, Any]) -> Column:
 
 
 def _is_not_greater(kwargs: dict[str, Any]) -> Column:
+    # Whatever ignore_row_if says: GX never counts a comparison with null among the unexpected.
     left, right = F.col(kwargs["column_A"]), F.col(kwargs["column_B"])
-    fits = left >= right if kwargs.get("or_equal") else left > right
-    ignored = {
-        "both_values_are_missing": left.isNull() & right.isNull(),
-        "either_value_is_missing": left.isNull() | right.isNull(),
-        "neither": F.lit(False),
-    }[kwargs.get("ignore_row_if", "both_values_are_missing")]
-    return ~ignored & ~F.coalesce(fits, F.lit(False))
+    return left < right if kwargs.get("or_equal") else left <= right
 
 
 _BUILDERS = {
