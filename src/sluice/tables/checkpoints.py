@@ -107,11 +107,13 @@ def generation_of(checkpoint: Path, *, has_history: bool, layer: str) -> str:
 def read_versions(checkpoint: Path, batch_id: int) -> tuple[int | None, int | None]:
     """The versions of the upstream Delta table that a micro-batch begins and ends in, both inclusive.
 
-    A batch may end within a version. None where there was nothing before, or the file cannot be read.
+    A batch may end within a version. None where the file that says it cannot be read.
     """
-    start = _end_version(checkpoint / "offsets" / str(batch_id - 1)) if batch_id else None
     end = _end_version(checkpoint / "offsets" / str(batch_id))
-    return (0 if start is None else start + 1), end
+    if batch_id == 0:
+        return 0, end
+    before = _end_version(checkpoint / "offsets" / str(batch_id - 1))
+    return (None if before is None else before + 1), end
 
 
 def _end_version(path: Path) -> int | None:

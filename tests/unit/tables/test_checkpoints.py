@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice.errors import CheckpointLost
+from sluice.tables.checkpoints import (
+    Decision,
+    Decisions,
+    delta_version,
+    generation_of,
+    kafka_offsets,
+    read_versions,
+)
+
+
+def decision(batch_id: int = 7, **odd: Any) -> Decision:
+    known = {
+        "promotion_id": f"silver-g-{batch_id}",
+        "decided_at": "2024-01-01T12:00:00+00:00",
+        "table_version": 3,
+        "suite_hash": "s",
+        "contract_hash": "c",
+        "registry_hash": "r",
+        **odd,
+    }
+    return Decision(batch_id, **known)
+
+
+def delta_offset(version: int, index: int) -> dict[str, Any]:
+    """The line that Delta's source writes for a batch's end."""
+    return {
+        "sourceVersion": 1,
+        "reservoirId": "7d1f",
+        "reservoirVersion": version,
+        "index": index,
+        "isStartingVersion": False,
+    }
+
+
+def checkpoint_with(path: Path, offsets: dict[int, Any], commits: tuple[int, ...] = ()) -> Path:
+    """A checkpoint folder as Spark writes it: a version line, metadata, then the source's offset."""
+    for folder in ("offsets", "commits"):
+        (path / folder).mkdir(parents=True)
+    for batch_id, offset in offsets.items():
+        lines = ["v1", json.dumps({"batchWatermarkMs": 0}), json.dumps(offset)]
+        (path / "offsets" / str(batch_id)).write_text("\n".join(lines))
+    for batch_id in commits:
+        (path / "commits" / str(batch_id)).write_text('v1\n{"nextBatchWatermarkMs":0}')
+        (path / "commits" / f".{batch_id}.crc").write_bytes(b"crc")
+    return path
+
+
+def test_a_decision_that_was_kept_is_found_and_no_other(tmp_path: Path) -> None:
+    decisions = Decisions(tmp_path)
+    assert decisions.find(7) is None
+    decisions.keep(decision(7))
+    assert Decisions(tmp_path).find(7) == decision(7)
+    assert decisions.find(8) is None
+
+
+def test_a_decision_may_be_kept_again(tmp_path: Path) -> None:
+    decisions = Decisions(tmp_path)
+    decisions.keep(decision(7))
+    decisions.keep(decision(7, table_version=4))
+    assert decisions.find(7) == decision(7, table_version=4)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"batch_id": 7}', "\x00\x00"])
+def test_a_damaged_decision_is_an_error_and_never_a_new_decision(tmp_path: Path, text: str) -> None:
+    decisions = Decisions(tmp_path)
+    decisions.keep(decision(7))
+    (tmp_path / "decisions" / "7.json").write_text(text)
+    with pytest.raises(CheckpointLost, match=r"decisions/7.json is damaged") as lost:
+        decisions.find(7)
+    assert lost.value.hint
+
+
+def test_the_last_decisions_are_kept_and_old_ones_go(tmp_path: Path) -> None:
+    decisions = Decisions(tmp_path)
+    for batch_id in range(30):
+        decisions.keep(decision(batch_id))
+        # Each a second after the one before it, also on a disk that counts in seconds.
+        os.utime(tmp_path / "decisions" / f"{batch_id}.json", (batch_id, batch_id))
+    assert [batch_id for batch_id in range(30) if decisions.find(batch_id)] == list(range(10, 30))
+
+
+def test_a_text_is_kept_under_its_hash_and_never_overwritten(tmp_path: Path) -> None:
+    decisions = Decisions(tmp_path)
+    decisions.keep_text("suite", "abc", "first, ü")
+    decisions.keep_text("suite", "abc", "second")
+    decisions.keep_text("contract", "abc", "third")
+    assert decisions.find_text("suite", "abc") == "first, ü"
+    assert decisions.find_text("contract", "abc") == "third"
+
+
+def test_a_text_that_is_gone_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointLost, match="suite-abc, under which a batch was decided, is gone"):
+        Decisions(tmp_path).find_text("suite", "abc")
+
+
+def test_a_generation_is_made_once_and_another_checkpoint_has_another(tmp_path: Path) -> None:
+    first = generation_of(tmp_path / "a", has_history=False, layer="silver")
+    assert len(first) == 12
+    assert generation_of(tmp_path / "a", has_history=False, layer="silver") == first
+    assert generation_of(tmp_path / "a", has_history=True, layer="silver") == first
+    assert generation_of(tmp_path / "b", has_history=False, layer="silver") != first
+
+
+@pytest.mark.parametrize("left", [None, "", " \n"])
+def test_tables_with_rows_and_a_checkpoint_without_generation_do_not_go_on(tmp_path: Path, left: str | None) -> None:
+    if left is not None:
+        (tmp_path / "generation").write_text(left)
+    with pytest.raises(CheckpointLost, match="is gone, but the tables of silver hold its rows") as lost:
+        generation_of(tmp_path, has_history=True, layer="silver")
+    assert str(tmp_path) in lost.value.message
+    assert lost.value.hint
+
+
+def test_a_batch_begins_after_the_version_in_which_the_one_before_it_ended(tmp_path: Path) -> None:
+    # index -1 stands before the first file of its version.
+    offsets = {0: delta_offset(4, -1), 1: delta_offset(6, 2), 2: delta_offset(9, -1), 3: delta_offset(9, -1)}
+    checkpoint = checkpoint_with(tmp_path, offsets)
+    assert read_versions(checkpoint, 0) == (0, 3)
+    assert read_versions(checkpoint, 1) == (4, 6)
+    assert read_versions(checkpoint, 2) == (7, 8)
+    # A batch that ends where it began has no version of its own.
+    assert read_versions(checkpoint, 3) == (9, 8)
+
+
+def test_an_offset_that_cannot_be_read_gives_no_version(tmp_path: Path) -> None:
+    checkpoint = checkpoint_with(tmp_path, {1: delta_offset(6, 2)})
+    for text in ("", "v1\n{}\n", "v1\n{}\n[1]", "v1\n{}\n{", 'v1\n{}\n{"iot.raw":{"0":1}}', "\x00"):
+        (checkpoint / "offsets" / "2").write_text(text)
+        assert read_versions(checkpoint, 2) == (7, None)
+    assert read_versions(checkpoint, 3) == (None, None)
+    assert read_versions(checkpoint, 0) == (0, None)
+
+
+def test_kafka_offsets_are_those_of_the_last_committed_batch(tmp_path: Path) -> None:
+    offsets = {batch: {"iot.raw": {"0": 10 * batch, "3": batch}} for batch in (8, 9, 10, 11)}
+    checkpoint = checkpoint_with(tmp_path, offsets, commits=(8, 9, 10))
+    assert kafka_offsets(checkpoint) == {"iot.raw": {0: 100, 3: 10}}
+
+
+def test_the_delta_version_is_that_of_the_last_committed_batch(tmp_path: Path) -> None:
+    offsets = {9: delta_offset(5, 1), 10: delta_offset(7, -1), 11: delta_offset(9, 0)}
+    assert delta_version(checkpoint_with(tmp_path, offsets, commits=(9, 10))) == 6
+
+
+def test_a_checkpoint_that_committed_nothing_has_no_offsets(tmp_path: Path) -> None:
+    checkpoint = checkpoint_with(tmp_path / "a", {0: {"iot.raw": {"0": 5}}})
+    assert kafka_offsets(checkpoint) == kafka_offsets(tmp_path / "absent") == {}
+    assert delta_version(checkpoint) is delta_version(tmp_path / "absent") is None
