@@ -9,7 +9,7 @@ from sluice.schemas import BRONZE_EVENTS
 from sluice.settings import Settings
 from sluice.sources.kafka import spark_options
 from sluice.tables.checkpoints import generation_of
-from sluice.tables.delta import Transaction, append, create_tables, current_version
+from sluice.tables.delta import Transaction, append, create_tables, current_version, rows_written
 from sluice.tables.lake import Lake
 from sluice.transforms.bronze import land_records
 
@@ -33,13 +33,6 @@ def bronze_stream(spark: SparkSession, settings: Settings, bootstrap_servers: st
 
     def land(batch: DataFrame, batch_id: int) -> BatchReport:
         append(batch, lake, BRONZE_EVENTS, Transaction(f"{LAYER}:{generation}", batch_id))
-        return BatchReport(_rows_written(batch.sparkSession, lake), "landed")
+        return BatchReport(rows_written(batch.sparkSession, lake, BRONZE_EVENTS), "landed")
 
     return Stream(LAYER, land_records(records), land, checkpoint, settings.bronze.trigger_seconds)
-
-
-def _rows_written(spark: SparkSession, lake: Lake) -> int:
-    from delta.tables import DeltaTable
-
-    last = DeltaTable.forPath(spark, lake.table_path(BRONZE_EVENTS)).history(1).select("operationMetrics").first()
-    return int(last[0].get("numOutputRows", 0)) if last else 0

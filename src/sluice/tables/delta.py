@@ -79,6 +79,12 @@ def current_version(spark: SparkSession, lake: Lake, table: Table) -> int:
     return int(last[0]) if last else 0
 
 
+def rows_written(spark: SparkSession, lake: Lake, table: Table) -> int:
+    """How many rows the table's latest commit wrote, 0 for a table just created."""
+    last = DeltaTable.forPath(spark, lake.table_path(table)).history(1).select("operationMetrics").first()
+    return int(last[0].get("numOutputRows", 0)) if last else 0
+
+
 def append(frame: DataFrame, lake: Lake, table: Table, transaction: Transaction) -> None:
     """Appends the rows once, however often the batch is replayed."""
     (

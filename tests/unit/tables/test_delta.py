@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+from chispa import assert_df_equality
+from deltalake import DeltaTable as RustTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as T
+
+from sluice.schemas import (
+    GOLD_LATEST_READINGS,
+    GOLD_READINGS_1MIN,
+    LAYERS,
+    SILVER_DUPLICATES,
+    SILVER_READINGS,
+    TABLES,
+    Table,
+)
+from sluice.tables.delta import (
+    Transaction,
+    Upsert,
+    append,
+    create_tables,
+    current_version,
+    read_table,
+    rows_written,
+    upsert,
+)
+from sluice.tables.lake import Lake
+from sluice.testing import rows_of, utc
+
+NOON = utc(2024, 1, 1, 12)
+
+
+@pytest.fixture(scope="module")
+def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A lake with every table, in a folder whose name needs quoting."""
+    made = Lake(tmp_path_factory.mktemp("tables") / "a lake's ü")
+    for layer in LAYERS:
+        create_tables(spark, made, layer)
+    return made
+
+
+def log_of(lake: Lake, table: Table) -> list[dict[str, Any]]:
+    """All actions of the table's log."""
+    files = sorted((Path(lake.table_path(table)) / "_delta_log").glob("*.json"))
+    return [json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()]
+
+
+def metadata_of(lake: Lake, table: Table) -> dict[str, Any]:
+    (metadata,) = [action["metaData"] for action in log_of(lake, table) if "metaData" in action]
+    return dict(metadata)
+
+
+def commits(lake: Lake, table: Table) -> int:
+    return len(list((Path(lake.table_path(table)) / "_delta_log").glob("*.json")))
+
+
+@pytest.mark.parametrize("table", TABLES, ids=[table.full_name for table in TABLES])
+def test_a_table_is_created_with_exactly_the_columns_of_its_contract(
+    spark: SparkSession, lake: Lake, table: Table
+) -> None:
+    found = [(field.name, field.dataType) for field in read_table(spark, lake, table).schema]
+    expected = T._parse_datatype_string(table.ddl)
+    assert isinstance(expected, T.StructType)
+    assert found == [(field.name, field.dataType) for field in expected]
+    assert len({name for name, _ in found}) == len(table.columns)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=[table.full_name for table in TABLES])
+def test_a_table_asks_no_reader_for_a_feature_and_keeps_statistics_of_known_columns(lake: Lake, table: Table) -> None:
+    metadata = metadata_of(lake, table)
+    assert metadata["partitionColumns"] == ([table.partition_by] if table.partition_by else [])
+    assert metadata["configuration"]["delta.enableDeletionVectors"] == "false"
+    assert metadata["configuration"]["delta.dataSkippingStatsColumns"].split(",") == list(table.statistics)
+    assert set(table.statistics) <= set(table.column_names)
+    (protocol,) = [action["protocol"] for action in log_of(lake, table) if "protocol" in action]
+    assert protocol["minReaderVersion"] == 1
+    assert "readerFeatures" not in protocol
+
+
+def test_creating_again_changes_nothing(spark: SparkSession, lake: Lake) -> None:
+    before = {table: commits(lake, table) for table in TABLES}
+    for layer in LAYERS:
+        create_tables(spark, lake, layer)
+    assert {table: commits(lake, table) for table in TABLES} == before
+
+
+def test_every_reader_reads_what_was_appended(spark: SparkSession, lake: Lake) -> None:
+    row = {
+        "event_id": "ü",
+        "temperature_celsius": 21.5,
+        "event_time": utc(2024, 1, 1, 11, 59, 58, 123_456),
+        "failed_rules": ["a", "b"],
+        "offset": 2**40,
+    }
+    append(rows_of(spark, SILVER_READINGS, [row]), lake, SILVER_READINGS, Transaction("silver:g", 0))
+    path = lake.table_path(SILVER_READINGS)
+    columns = ["event_id", "temperature_celsius", "event_time", "failed_rules", "offset", "humidity_percent"]
+    expected = ("ü", 21.5, utc(2024, 1, 1, 11, 59, 58, 123_456), ["a", "b"], 2**40, None)
+    arrow = RustTable(path).to_pyarrow_dataset().to_table(columns=columns)
+    assert [tuple(each.values()) for each in arrow.to_pylist()] == [expected]
+    assert pl.read_delta(path).select(columns).rows() == [expected]
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("readings", RustTable(path).to_pyarrow_dataset())
+        assert connection.sql(f"SELECT {', '.join(columns)} FROM readings").fetchall() == [expected]
+    spark_row = read_table(spark, lake, SILVER_READINGS).select(*columns).collect()
+    assert_df_equality(
+        spark.createDataFrame(spark_row, read_table(spark, lake, SILVER_READINGS).select(*columns).schema),
+        rows_of(spark, SILVER_READINGS, [row]).select(*columns),
+        ignore_nullable=True,
+    )
+
+
+def duplicates(spark: SparkSession, *offsets: int) -> DataFrame:
+    return rows_of(spark, SILVER_DUPLICATES, [{"offset": offset} for offset in offsets])
+
+
+def offsets_of(spark: SparkSession, lake: Lake, version: int | None = None) -> list[int]:
+    return sorted(row["offset"] for row in read_table(spark, lake, SILVER_DUPLICATES, version).collect())
+
+
+def test_a_batch_is_appended_once_however_often_it_is_replayed(spark: SparkSession, lake: Lake) -> None:
+    table = SILVER_DUPLICATES
+    append(duplicates(spark, 1, 2), lake, table, Transaction("silver:g", 5))
+    version = current_version(spark, lake, table)
+    assert rows_written(spark, lake, table) == 2
+    # The same batch again, even with other rows, and an older one.
+    append(duplicates(spark, 1, 2), lake, table, Transaction("silver:g", 5))
+    append(duplicates(spark, 3), lake, table, Transaction("silver:g", 4))
+    assert offsets_of(spark, lake) == [1, 2]
+    # The next batch, and the same number of another checkpoint, are not the same.
+    append(duplicates(spark, 4), lake, table, Transaction("silver:g", 6))
+    append(duplicates(spark, 5), lake, table, Transaction("silver:h", 5))
+    assert offsets_of(spark, lake) == [1, 2, 4, 5]
+    assert offsets_of(spark, lake, version) == [1, 2]
+    assert current_version(spark, lake, table) == version + 2
+    assert rows_written(spark, lake, table) == 1
+
+
+def test_one_batch_writes_several_tables(spark: SparkSession, lake: Lake) -> None:
+    transaction = Transaction("silver:g", 5)
+    assert transaction.app_id(SILVER_DUPLICATES) != transaction.app_id(SILVER_READINGS)
+    assert transaction.app_id(SILVER_DUPLICATES) == "sluice:silver:g:silver.duplicates"
+
+
+def latest(spark: SparkSession, *rows: tuple[str, float, int]) -> DataFrame:
+    """Rows of gold/latest_readings: device, value, second."""
+    complete = [
+        {"device_id": device, "metric": "m", "value": value, "event_time": NOON.replace(second=second)}
+        for device, value, second in rows
+    ]
+    return rows_of(spark, GOLD_LATEST_READINGS, complete)
+
+
+def test_rows_are_replaced_by_key_or_added_once_however_often_the_batch_is_replayed(
+    spark: SparkSession, lake: Lake
+) -> None:
+    table, how = GOLD_LATEST_READINGS, Upsert(("device_id", "metric"))
+    upsert(latest(spark, ("a", 1.0, 1), ("b", 1.0, 1)), lake, table, how, Transaction("gold:g", 0))
+    upsert(latest(spark, ("b", 2.0, 2), ("c", 2.0, 2)), lake, table, how, Transaction("gold:g", 1))
+    after = current_version(spark, lake, table)
+    # A replay of either batch, even with other rows.
+    upsert(latest(spark, ("a", 9.0, 9)), lake, table, how, Transaction("gold:g", 1))
+    upsert(latest(spark, ("d", 9.0, 9)), lake, table, how, Transaction("gold:g", 0))
+    expected = latest(spark, ("a", 1.0, 1), ("b", 2.0, 2), ("c", 2.0, 2))
+    assert_df_equality(read_table(spark, lake, table), expected, ignore_row_order=True, ignore_nullable=True)
+    assert current_version(spark, lake, table) == after
+
+
+def test_a_met_row_stays_where_the_condition_does_not_hold(spark: SparkSession, lake: Lake) -> None:
+    table = GOLD_LATEST_READINGS
+    how = Upsert(("device_id", "metric"), update_when="source.event_time >= target.event_time")
+    upsert(latest(spark, ("x", 5.0, 5), ("y", 5.0, 5), ("z", 5.0, 5)), lake, table, how, Transaction("gold:w", 0))
+    upsert(latest(spark, ("x", 4.0, 4), ("y", 6.0, 5), ("z", 6.0, 6)), lake, table, how, Transaction("gold:w", 1))
+    found = read_table(spark, lake, table).where("device_id in ('x', 'y', 'z')")
+    expected = latest(spark, ("x", 5.0, 5), ("y", 6.0, 5), ("z", 6.0, 6))
+    assert_df_equality(found, expected, ignore_row_order=True, ignore_nullable=True)
+
+
+def test_a_null_key_meets_a_null_key_and_a_bound_keeps_the_rest_out_of_reach(spark: SparkSession, lake: Lake) -> None:
+    def minutes(*rows: tuple[str | None, int]) -> DataFrame:
+        complete = [
+            {"bucket": NOON, "bucket_date": NOON.date(), "device_id": device, "metric": "m", "reading_count": count}
+            for device, count in rows
+        ]
+        return rows_of(spark, GOLD_READINGS_1MIN, complete)
+
+    how = Upsert(("bucket", "device_id", "metric"), "target.bucket_date = DATE'2024-01-01'")
+    upsert(minutes((None, 1), ("a", 1)), lake, GOLD_READINGS_1MIN, how, Transaction("gold:g", 0))
+    upsert(minutes((None, 2), ("b", 2)), lake, GOLD_READINGS_1MIN, how, Transaction("gold:g", 1))
+    expected = minutes((None, 2), ("a", 1), ("b", 2))
+    found = read_table(spark, lake, GOLD_READINGS_1MIN)
+    assert_df_equality(found, expected, ignore_row_order=True, ignore_nullable=True)
+
+
+def test_no_later_write_inherits_the_transaction_of_a_merge(spark: SparkSession, lake: Lake) -> None:
+    how = Upsert(("device_id", "metric"))
+    # A source that has a key twice makes MERGE fail.
+    with pytest.raises(Exception, match="DELTA_MULTIPLE_SOURCE_ROW_MATCHING_TARGET_ROW_IN_MERGE"):
+        upsert(latest(spark, ("x", 1.0, 1), ("x", 2.0, 2)), lake, GOLD_LATEST_READINGS, how, Transaction("gold:v", 3))
+    for name in ("txnAppId", "txnVersion"):
+        assert spark.conf.get(f"spark.databricks.delta.write.{name}", None) is None
+
+
+def test_a_table_just_created_has_version_0(spark: SparkSession, lake: Lake) -> None:
+    assert current_version(spark, lake, TABLES[0]) == 0
+    assert rows_written(spark, lake, TABLES[0]) == 0
