@@ -257,8 +257,7 @@ def _wrap(before: str, after: str) -> Column:
 
 
 def _lenient(wrapped: Column) -> Column:
-    corrupt = F.from_json(wrapped, "v struct<`_`:string>, _corrupt string", JSON_OPTIONS)["_corrupt"]
-    return corrupt.isNull()
+    return F.from_json(wrapped, "v struct<`_`:string>, _corrupt string", JSON_OPTIONS)["_corrupt"].isNull()
 
 
 def _kind_of(source: str) -> Column:
