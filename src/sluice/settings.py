@@ -7,6 +7,7 @@ environment, nothing else.
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ PATH_SETTINGS = (
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class LakeSettings(_Section):
@@ -107,12 +108,20 @@ class Settings(_Section):
     run: RunSettings
 
 
+# Of a value that is wrong: enough to know it by, however much it holds.
+_SHOWN = reprlib.Repr()
+_SHOWN.maxlevel, _SHOWN.maxlist, _SHOWN.maxdict, _SHOWN.maxstring = 2, 3, 3, 100
+
+
 def home() -> Path:
     """The folder that holds conf/, expectations/ and infra/: $SLUICE_HOME, or the checkout."""
     if named := os.environ.get("SLUICE_HOME"):
         return Path(named).absolute()
     checkout = Path(__file__).resolve().parents[2]
     return checkout if (checkout / "conf" / "base.yaml").is_file() else Path.cwd()
+
+
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -132,12 +141,20 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
+            if key_node.tag == _MERGE:
+                continue
             key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                line = key_node.start_mark.line + 1
+            line = key_node.start_mark.line + 1
+            if not isinstance(key, Hashable):
+                raise yaml.YAMLError(f"line {line}: a {type(key).__name__} cannot be a key")
+            if key in seen:
                 raise yaml.YAMLError(f"line {line}: the key {key!r} stands there twice")
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+# Beside its own error: ValueError and AttributeError for 2024-13-45 and tags that do not fit, RecursionError.
+_WHAT_YAML_RAISES = (yaml.YAMLError, ValueError, AttributeError, TypeError, RecursionError)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -152,7 +169,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text("utf-8"), Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
     except OSError as error:
         raise YamlInvalid(f"cannot read {path}: {error.strerror}", "check the path and its permissions") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except _WHAT_YAML_RAISES as error:
         raise YamlInvalid(f"{path} is not valid YAML: {' '.join(str(error).split())}", "mend the file") from None
     if content is None:
         return {}
@@ -207,7 +224,7 @@ def parse_value(text: str) -> object:
     """A value given as text (environment, --set), read as YAML so that lists and null can be written."""
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except _WHAT_YAML_RAISES:
         return text
     return text if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
@@ -229,7 +246,9 @@ def _overlay(merged: dict[str, Any], layer: Mapping[str, Any], origin: str, base
             known = ", ".join(Settings.model_fields)
             raise SettingsInvalid(f"{origin}: unknown section {section!r}", f"known sections: {known}")
         if not isinstance(values, Mapping):
-            raise SettingsInvalid(f"{origin}: {section} must hold keys, not {values!r}", f"write {section}: {{key: …}}")
+            raise SettingsInvalid(
+                f"{origin}: {section} must hold keys, not {_SHOWN.repr(values)}", f"write {section}: {{key: …}}"
+            )
         fields = Settings.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
         for key, value in values.items():
             if key not in fields:
@@ -237,13 +256,22 @@ def _overlay(merged: dict[str, Any], layer: Mapping[str, Any], origin: str, base
                     f"{origin}: unknown key {section}.{key}", f"known keys of {section}: {', '.join(fields)}"
                 )
             if f"{section}.{key}" in PATH_SETTINGS and isinstance(value, str):
-                value = (base / Path(value).expanduser()).resolve()
+                value = _resolve(value, base, f"{origin}: {section}.{key}")
             merged.setdefault(section, {})[key] = value
+
+
+def _resolve(text: str, base: Path, where: str) -> Path:
+    try:
+        return (base / Path(text).expanduser()).resolve()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise SettingsInvalid(f"{where}: {text!r} is no path: {error}", "write an absolute path") from None
 
 
 def _describe(error: ValidationError) -> str:
     facts = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
-        facts.append(f"{key}: {problem['msg']} (is {problem['input']!r})")
+        # What is written under kafka.options may be a password.
+        value = "not shown" if key.startswith("kafka.options") else f"is {_SHOWN.repr(problem['input'])}"
+        facts.append(f"{key}: {problem['msg']} ({value})")
     return "wrong settings: " + "; ".join(facts)
