@@ -28,6 +28,8 @@ ROW_TYPES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     ),
 }
 IGNORE_ROW_IF = ("both_values_are_missing", "either_value_is_missing", "neither")
+# Broken rules travel as the bits of one 64-bit number.
+MAX_RULES = 62
 _MEND = "mend the suite; docs/rules.md shows every type of rule"
 
 
@@ -97,6 +99,8 @@ def parse_suite(text: str, name: str, columns: Collection[str]) -> Suite:
         raise SuiteInvalid(f"the suite's name is {content.get('name')!r}, the file's {name!r}", _MEND)
     if not content["expectations"]:
         raise SuiteInvalid("the suite is empty and would let everything pass", _MEND)
+    if len(content["expectations"]) > MAX_RULES:
+        raise SuiteInvalid(f"{len(content['expectations'])} rules, at most {MAX_RULES} can be judged", _MEND)
     rules = tuple(_parse_rule(entry, index, columns) for index, entry in enumerate(content["expectations"]))
     identifiers = [rule.rule_id for rule in rules]
     if repeated := sorted({each for each in identifiers if identifiers.count(each) > 1}):
