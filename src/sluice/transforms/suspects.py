@@ -1,7 +1,6 @@
 """The exact half of reading events: decides every record that `parse` was not certain of, with an error code.
 
-Types are judged on Variant, which keeps JSON's own; strictness by parsing twice inside other text, which no
-trailing text, second object or repeated key survives (docs/parsing.md).
+What is no strict JSON is found by `strict`; types are judged on Variant, which keeps JSON's own (docs/parsing.md).
 """
 
 from __future__ import annotations
@@ -29,12 +28,10 @@ from sluice.transforms.fields import (
 )
 from sluice.transforms.parse import EVENT_COLUMNS, Limits
 from sluice.transforms.records import RECORD_COLUMNS
+from sluice.transforms.strict import has_lone_surrogate, over_limit, problem_when, read_strictly
 
 # Control and invisible format characters (bidirectional marks among them), lone surrogates, line separators.
 _FORBIDDEN_IN_IDS = r"[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]"
-_PAIRED_SURROGATES = r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_LONE_SURROGATE = r"\\u[dD][89a-fA-F]"
-_JSON_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
 _INTEGER_KINDS = r"^(BIGINT|DECIMAL\(\d+,0\))$"
 _NUMBER_KINDS = r"^(BIGINT|DOUBLE|FLOAT|DECIMAL.*)$"
 _ABSENT_KINDS = ("VOID",)
@@ -51,7 +48,7 @@ def decide_suspects(records: DataFrame, zones: DataFrame, contract: Contract, li
         records: RECORD_COLUMNS.
         zones: `device_id`, `assume_time_zone` of registered devices; one row per device.
     """
-    readable = _read_json(records, limits)
+    readable = read_strictly(records, limits)
     typed = _read_fields(readable, contract)
     valued = _read_time(_read_values(typed, contract), zones, contract)
     problem = F.coalesce(*_problems(contract, limits))
@@ -70,33 +67,6 @@ def decide_suspects(records: DataFrame, zones: DataFrame, contract: Contract, li
         F.substring("_problem.detail", 1, MAX_DETAIL_CHARACTERS).alias("error_detail"),
         F.when(is_event, F.col("_unknown")).alias("unknown_fields"),
     )
-
-
-def _read_json(records: DataFrame, limits: Limits) -> DataFrame:
-    """Adds `_text`, `_early` (a problem found before parsing) and `_variant` (null unless strict JSON)."""
-    size = F.octet_length("raw.value")
-    text = F.when(size <= limits.message_bytes, F.col("raw.value").cast("string"))
-    blank = F.col("raw.value").isNull() | F.col("_text").rlike(r"^[\s]*(\{\s*\})?\s*$")
-    sized = records.select(*RECORD_COLUMNS, text.alias("_text"))
-    utf8 = sized.withColumn("_utf8", F.is_valid_utf8("_text"))
-    wrapped = (_wrap("[", "]"), _wrap('{"v":', "}"))
-    strict = reduce(Column.__and__, [F.try_parse_json(each).isNotNull() for each in wrapped])
-    parsed = utf8.withColumn("_strict", F.coalesce(F.col("_utf8") & strict, F.lit(False)))
-    lenient = F.from_json(wrapped[0], "array<struct<`_`:string>>", JSON_OPTIONS).isNotNull() & _lenient(wrapped[1])
-    deep = _is_too_deep(limits.nesting)
-    early = F.coalesce(
-        _when(blank, schemas.EMPTY_MESSAGE, F.lit("the message is empty")),
-        _when(size > limits.message_bytes, schemas.TOO_LARGE, _limit(size, "bytes", limits.message_bytes)),
-        _when(~F.col("_utf8"), schemas.NOT_UTF8, F.lit("the bytes are not UTF-8")),
-        _when(deep, schemas.TOO_DEEP, F.lit(f"nested deeper than {limits.nesting}")),
-        _when(
-            ~F.col("_strict") & _is_beyond_parser(), schemas.TOO_LARGE, F.lit("a number or a field's name is too long")
-        ),
-        _when(~F.col("_strict") & lenient, schemas.DUPLICATE_FIELD, F.lit("a field stands there twice")),
-        _when(~F.col("_strict"), schemas.NOT_JSON, F.lit("not one JSON value after RFC 8259")),
-    )
-    variant = F.when(F.col("_early").isNull(), F.try_parse_json("_text"))
-    return parsed.withColumn("_early", early).withColumn("_variant", variant)
 
 
 def _read_fields(readable: DataFrame, contract: Contract) -> DataFrame:
@@ -151,14 +121,18 @@ def _read_time(valued: DataFrame, zones: DataFrame, contract: Contract) -> DataF
 def _problems(contract: Contract, limits: Limits) -> Iterator[Column]:
     """Every problem a readable record can have, in the order in which it is named."""
     yield F.col("_early")
-    yield _when(~F.col("_is_object"), schemas.NOT_OBJECT, F.concat(F.lit("a JSON value, no object: "), _shown("_text")))
-    yield _when(F.col("_case_repeated"), schemas.DUPLICATE_FIELD, F.lit("a field stands there twice in other case"))
+    yield problem_when(
+        ~F.col("_is_object"), schemas.NOT_OBJECT, F.concat(F.lit("a JSON value, no object: "), _shown("_text"))
+    )
+    yield problem_when(
+        F.col("_case_repeated"), schemas.DUPLICATE_FIELD, F.lit("a field stands there twice in other case")
+    )
     yield from _version_problems(contract)
     yield from _field_problems(contract)
     yield from _text_problems(contract, limits)
     yield from _time_problems()
     no_metric = reduce(Column.__and__, [F.col(name).isNull() for name in METRIC_COLUMNS])
-    yield _when(no_metric, schemas.NO_METRIC, F.lit("no field feeds a metric"))
+    yield problem_when(no_metric, schemas.NO_METRIC, F.lit("no field feeds a metric"))
 
 
 def _version_problems(contract: Contract) -> Iterator[Column]:
@@ -166,15 +140,17 @@ def _version_problems(contract: Contract) -> Iterator[Column]:
     named = kind.isNotNull() & ~kind.isin(*_ABSENT_KINDS)
     shown = F.get_json_object("_text", f"$.{SCHEMA_VERSION}")
     is_whole = kind.rlike(_INTEGER_KINDS) & shown.rlike(r"^-?\d+$")
-    yield _when(named & ~is_whole, schemas.WRONG_TYPE, F.lit("schema_version: expected a whole number"))
+    yield problem_when(named & ~is_whole, schemas.WRONG_TYPE, F.lit("schema_version: expected a whole number"))
     registered = F.coalesce(number.isin(*contract.registered_numbers), F.lit(False))
-    yield _when(named & ~registered, schemas.UNKNOWN_VERSION, F.concat(F.lit("schema_version "), shown))
-    yield _when(F.col("_matched") > 1, schemas.AMBIGUOUS_VERSION, F.lit("the fields match more than one version"))
+    yield problem_when(named & ~registered, schemas.UNKNOWN_VERSION, F.concat(F.lit("schema_version "), shown))
+    yield problem_when(
+        F.col("_matched") > 1, schemas.AMBIGUOUS_VERSION, F.lit("the fields match more than one version")
+    )
     identifying = [name for version in contract.versions for name in (*version.all_of, *version.any_of)]
     some = reduce(Column.__or__, [F.coalesce(_is_there(name), F.lit(False)) for name in dict.fromkeys(identifying)])
     lacking = F.concat(F.lit("no version is complete; "), _nearest_lack(contract))
-    yield _when((F.col("_matched") == 0) & some, schemas.MISSING_FIELD, lacking)
-    yield _when(F.col("_matched") == 0, schemas.UNKNOWN_VERSION, F.lit("no version has these fields"))
+    yield problem_when((F.col("_matched") == 0) & some, schemas.MISSING_FIELD, lacking)
+    yield problem_when(F.col("_matched") == 0, schemas.UNKNOWN_VERSION, F.lit("no version has these fields"))
 
 
 def _nearest_lack(contract: Contract) -> Column:
@@ -191,73 +167,49 @@ def _field_problems(contract: Contract) -> Iterator[Column]:
         here = F.col("schema_version") == number
         for name in dict.fromkeys(found.source.rpartition(".")[0] for found in fields if "." in found.source):
             wrong = _is_there(name) & ~_kind(name).startswith("OBJECT")
-            yield _when(here & wrong, schemas.WRONG_TYPE, _wrong_type(name, "an object"))
+            yield problem_when(here & wrong, schemas.WRONG_TYPE, _wrong_type(name, "an object"))
         for found in fields:
             fits = _kind(found.source).rlike(_NUMBER_KINDS) if found.type == NUMBER else _kind(found.source) == "STRING"
             expected = "a number" if found.type == NUMBER else "a text"
-            yield _when(here & _is_there(found.source) & ~fits, schemas.WRONG_TYPE, _wrong_type(found.source, expected))
+            yield problem_when(
+                here & _is_there(found.source) & ~fits, schemas.WRONG_TYPE, _wrong_type(found.source, expected)
+            )
             if found.type == NUMBER:
                 value = _value(found.source) * F.lit(found.factor)
                 finite = F.coalesce(value * F.lit(0.0) == F.lit(0.0), F.lit(False))
                 unbounded = here & _is_there(found.source) & ~finite
-                yield _when(unbounded, schemas.WRONG_TYPE, F.lit(f"{found.source}: not a finite number"))
+                yield problem_when(unbounded, schemas.WRONG_TYPE, F.lit(f"{found.source}: not a finite number"))
     for version in contract.versions:
         for found in version.fields:
             if found.required:
                 absent = (F.col("schema_version") == version.number) & ~_is_there(found.source)
-                yield _when(absent, schemas.MISSING_FIELD, F.lit(found.source))
+                yield problem_when(absent, schemas.MISSING_FIELD, F.lit(found.source))
 
 
 def _text_problems(contract: Contract, limits: Limits) -> Iterator[Column]:
-    unpaired = F.regexp_replace("_text", _PAIRED_SURROGATES, "").rlike(_LONE_SURROGATE)
+    unpaired = has_lone_surrogate(F.col("_text"))
     for name in ("device_id", "event_id"):
         column = F.col(name)
         too_long = F.char_length(column) > limits.id_characters
-        yield _when(
-            too_long, schemas.BAD_ID, _limit(F.char_length(column), f"characters in {name}", limits.id_characters)
+        yield problem_when(
+            too_long, schemas.BAD_ID, over_limit(F.char_length(column), f"characters in {name}", limits.id_characters)
         )
-        yield _when(F.trim(column) == "", schemas.BAD_ID, F.lit(f"{name} is empty"))
+        yield problem_when(F.trim(column) == "", schemas.BAD_ID, F.lit(f"{name} is empty"))
         hidden = column.rlike(_FORBIDDEN_IN_IDS) | (column.contains("?") & unpaired)
-        yield _when(hidden, schemas.BAD_ID, F.lit(f"{name} has a control character, mark or lone surrogate"))
+        yield problem_when(hidden, schemas.BAD_ID, F.lit(f"{name} has a control character, mark or lone surrogate"))
     texts = [source for source, kind in contract.field_types.items() if kind in (TEXT, TIME)]
     for source in texts:
         size = F.char_length(_value(source))
-        detail = _limit(size, f"characters in {source}", limits.text_characters)
-        yield _when(size > limits.text_characters, schemas.TOO_LARGE, detail)
+        detail = over_limit(size, f"characters in {source}", limits.text_characters)
+        yield problem_when(size > limits.text_characters, schemas.TOO_LARGE, detail)
 
 
 def _time_problems() -> Iterator[Column]:
     text = F.col("_time_text")
     local = text.rlike(TIME_WITHOUT)
-    yield _when(local & F.col("_zone").isNull(), schemas.TIME_WITHOUT_OFFSET, _shown("_time_text"))
-    yield _when(~local & ~text.rlike(TIME_WITH_OFFSET), schemas.BAD_TIME, _shown("_time_text"))
-    yield _when(F.col("event_time").isNull(), schemas.BAD_TIME, _shown("_time_text"))
-
-
-def _is_too_deep(nesting: int) -> Column:
-    """Whether brackets stay after as many rounds of taking innermost pairs away as nesting allows.
-
-    What is unbalanced stays as well: it is too deep only if more than `nesting` opening brackets are left.
-    """
-    brackets = F.regexp_replace(F.regexp_replace("_text", _JSON_STRING, ""), r"[^\[\]{}]+", "")
-    rounds = F.sequence(F.lit(1), F.lit(nesting))
-    left = F.reduce(rounds, brackets, lambda rest, _: F.regexp_replace(rest, r"\[\]|\{\}", ""))
-    opening = F.length(F.regexp_replace(left, r"[\]}]+", ""))
-    return (F.length(brackets) > nesting) & (left != "") & (F.col("_strict") | (opening > nesting))
-
-
-def _is_beyond_parser() -> Column:
-    """Whether a number or a field's name is longer than the parser takes (1,000 and 50,000 characters)."""
-    bare = F.regexp_replace("_text", _JSON_STRING, "")
-    return bare.rlike(r"[0-9][0-9.eE+-]{1000}") | F.col("_text").rlike(r'"(?:[^"\\]|\\.){50001,}+"\s*:')
-
-
-def _wrap(before: str, after: str) -> Column:
-    return F.concat(F.lit(before), F.col("_text"), F.lit(after))
-
-
-def _lenient(wrapped: Column) -> Column:
-    return F.from_json(wrapped, "v struct<`_`:string>, _corrupt string", JSON_OPTIONS)["_corrupt"].isNull()
+    yield problem_when(local & F.col("_zone").isNull(), schemas.TIME_WITHOUT_OFFSET, _shown("_time_text"))
+    yield problem_when(~local & ~text.rlike(TIME_WITH_OFFSET), schemas.BAD_TIME, _shown("_time_text"))
+    yield problem_when(F.col("event_time").isNull(), schemas.BAD_TIME, _shown("_time_text"))
 
 
 def _kind_of(source: str) -> Column:
@@ -284,16 +236,8 @@ def _feeds_device(contract: Contract, source: str) -> bool:
     return any(f.source == source and f.column == "device_id" for version in contract.versions for f in version.fields)
 
 
-def _when(condition: Column, code: str, detail: Column) -> Column:
-    return F.when(condition, F.struct(F.lit(code).alias("code"), detail.cast("string").alias("detail")))
-
-
 def _wrong_type(source: str, expected: str) -> Column:
     return F.concat(F.lit(f"{source}: expected {expected}, is "), F.lower(_kind(source)))
-
-
-def _limit(size: Column, what: str, most: int) -> Column:
-    return F.concat(size.cast("string"), F.lit(f" {what}, at most {most}"))
 
 
 def _shown(name: str) -> Column:

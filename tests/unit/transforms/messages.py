@@ -152,6 +152,12 @@ def _events() -> Iterator[tuple[str, bytes | None, str | dict[str, Any]]]:
     yield "an empty text stays", v1(status=""), event(status="")
     yield "a text may hold all of JSON's own signs", v1(status='{"a":1},[}":"\\'), event(status='{"a":1},[}":"\\')
     yield "a text may hold a colon between quotes' neighbours", v1(status=":"), event(status=":")
+    yield "a name may hold a paired surrogate", raw_v1('"temperature":21.5,"\\ud83c\\udf21":1'), event()
+    yield "a name may hold a backslash and ud800", raw_v1('"temperature":21.5,"\\\\ud800":1'), event()
+    broken = raw_v1('"temperature":21.5,"status":"\\ud800"')
+    yield "a lone surrogate in a text is shown as a question mark", broken, event(status="?")
+    lookalike = raw_v1('"temperature":21.5,"x":"\\ud800","y":["\\" :\\udc00"]')
+    yield "a lone surrogate in a text nobody knows is no matter", lookalike, event()
     yield "a text may hold other scripts", v1(status="gut 温度 \U0001f321"), event(status="gut 温度 \U0001f321")
     yield "metrics may be 0", v1(temperature=0), event(temperature_celsius=0.0)
 
@@ -227,6 +233,10 @@ def _unreadable() -> Iterator[tuple[str, bytes | None, str | dict[str, Any]]]:
         ("Infinity", raw_v1('"temperature":Infinity')),
         ("-Infinity", raw_v1('"temperature":-Infinity')),
         ("NaN in a field nobody knows", raw_v1('"temperature":21.5,"x":NaN')),
+        ("a lone surrogate in a name", raw_v1('"temperature":21.5,"\\ud800imestamp":1')),
+        ("a lone surrogate in a name that ends in blanks", raw_v1('"temperature":21.5,"a\\"\\uDfFf" \n:1')),
+        ("a lone surrogate in a name deep inside", raw_v1('"temperature":21.5,"x":[{"a":1,"\\udc00":{}}]')),
+        ("two names that differ in their lone surrogate", raw_v1('"temperature":21.5,"\\ud800":1,"\\ud801":2')),
         ("a number with a leading 0", raw_v1('"temperature":021.5')),
         ("a number with a plus", raw_v1('"temperature":+21.5')),
         ("a number that begins with its point", raw_v1('"temperature":.5')),

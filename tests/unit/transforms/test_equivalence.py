@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -13,7 +12,7 @@ from sluice.schemas import DUPLICATE_FIELD, EMPTY_MESSAGE, ERROR_CODES, NOT_JSON
 from sluice.transforms.parse import EVENT_COLUMNS
 
 from .conftest import Readings
-from .generated import is_strict_object, make_event, spoil
+from .generated import Speller, is_strict_object, make_event, spoil
 from .messages import v1
 
 EVENTS_PER_BATCH = 1000
@@ -34,7 +33,7 @@ few_batches = settings(
 def test_any_bytes_end_in_exactly_one_of_event_and_refusal_as_an_independent_judge_finds(
     read_messages: Callable[..., Readings], seed: int
 ) -> None:
-    random = Random(seed)
+    random = Speller(seed)
     valid = [make_event(random) for _ in range(EVENTS_PER_BATCH)]
     spoilt = [spoil(random, message) for message, _ in valid]
     noise = [random.randbytes(random.randrange(40)) for _ in range(50)]
@@ -53,8 +52,9 @@ def test_any_bytes_end_in_exactly_one_of_event_and_refusal_as_an_independent_jud
     for (message, expected), second in zip(valid, decided, strict=False):
         assert (second["error_code"], {name: second[name] for name in EVENT_COLUMNS}) == (None, expected), message
     certain = [row["is_certain"] for row in parsed]
-    assert sum(certain[:EVENTS_PER_BATCH]) > EVENTS_PER_BATCH / 20
-    assert any(certain[EVENTS_PER_BATCH : 2 * EVENTS_PER_BATCH])
+    # Enough for both halves to be compared, and damage that leaves an event certain among it.
+    assert sum(certain[:EVENTS_PER_BATCH]) > EVENTS_PER_BATCH / 4
+    assert sum(certain[EVENTS_PER_BATCH : 2 * EVENTS_PER_BATCH]) > EVENTS_PER_BATCH / 50
 
 
 def _is_blank_object(message: bytes) -> bool:
@@ -69,6 +69,8 @@ def _is_blank_object(message: bytes) -> bool:
         (b'{"a":1e400}', True),
         (b'{"a":"\\ud800"}', True),
         (b'{"a":' + b"1" * 5000 + b"}", True),
+        (b'{"\\ud83d\\ude00":1}', True),
+        (b'{"\\ud83d":1}', False),
         (b'{"a":1,"A":2}', False),
         (b'{"a":1,"a":1}', False),
         (b"[]", False),
