@@ -34,7 +34,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.shuffle_partitions": 2,
         "spark.driver_memory_megabytes": 2048,
         # Tests never run long enough to win back what the optimising compiler costs.
-        "spark.java_options": "-XX:TieredStopAtLevel=1",
+        "spark.java_options": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC",
     }
     session = open_session(load_settings(options=options, environment={}), "sluice-tests")
     yield session

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 FAULTS = "late=0.02,duplicate=0.01,corrupt=0.01,out_of_range=0.02"
 LAYERS = ("bronze", "silver", "gold")
 # The demo ends before Java's optimising compiler would have paid for itself.
-_SHORT_RUN = {"spark__java_options": "-XX:TieredStopAtLevel=1", "kafka__bootstrap_servers": None}
+_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
+_SHORT_RUN = {"spark__java_options": _JAVA, "kafka__bootstrap_servers": None}
 
 
 def register(app: typer.Typer) -> None:
