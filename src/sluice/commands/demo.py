@@ -117,7 +117,7 @@ def _layer_progress(screen: Any, events: int) -> Iterator[None]:
 
         def advance(layer: str, rows: int, line: str) -> None:
             bars.advance(tasks[layer], rows)
-            screen.print(f"    {line}", markup=False)
+            screen.print(f"    {line}", markup=False, soft_wrap=True)
             # A layer gets fewer rows than the one above it: what it let through is its whole.
             done = next(task.completed for task in bars.tasks if task.id == tasks[layer])
             if layer != "gold" and done >= events:
@@ -152,9 +152,9 @@ def _show(lake: OpenLake, summary: dict[str, Any]) -> None:
     out.print(f"  = {promoted:,} promoted + {quarantined:,} quarantined + {duplicate:,} duplicate + 0 held = {total:,}")
     out.print(f"  {balance}\n")
     newest = lake.sql(
-        "select strftime(bucket, '%H:%M') as minute, device_id, metric, unit, reading_count, "
-        "round(value_mean, 2) as mean, round(value_min, 2) as min, round(value_max, 2) as max, out_of_range_count "
-        "from gold.readings_1min order by bucket desc, device_id, metric limit 8"
+        "select strftime(bucket, '%H:%M') as minute, device_id, metric, unit, reading_count as n, "
+        "round(value_mean, 1) as mean, round(value_min, 1) as min, round(value_max, 1) as max "
+        "from gold.readings_1min order by bucket desc, device_id desc, metric limit 8"
     )
     _table("The newest minutes of gold.readings_1min (UTC)", newest.columns, newest.fetchall())
     _next_steps(lake.path)

@@ -24,7 +24,7 @@ from sluice.tables.checkpoints import generation_of, read_versions
 from sluice.tables.delta import Transaction, Upsert, create_tables, current_version, read_table, upsert
 from sluice.tables.lake import Lake
 from sluice.transforms.gold import MINUTE_KEY, READ_COLUMNS, aggregate_minutes, complete_minutes, latest_readings
-from sluice.transforms.hours import Range, merge_hours, within
+from sluice.transforms.hours import LAST_HOUR, Range, merge_hours, within
 from sluice.transforms.registry import REGISTRY_DDL, Registry, registry_rows
 
 LAYER = "gold"
@@ -156,7 +156,8 @@ class GoldJob:
 
 
 def _hour(column: str) -> Column:
-    return F.unix_seconds(F.date_trunc("hour", column)).alias("hour")
+    seconds = F.unix_seconds(F.date_trunc("hour", column))
+    return F.least(seconds, F.lit(int(LAST_HOUR.timestamp()))).alias("hour")
 
 
 def _from_unix(seconds: int) -> datetime:

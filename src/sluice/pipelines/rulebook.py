@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
+from sluice.errors import ContractInvalid
 from sluice.quality.rules import failing
 from sluice.quality.suites import Suite, load_suite, parse_suite
 from sluice.schemas import SILVER_READINGS
@@ -82,6 +84,20 @@ def open_reader(spark: SparkSession, rulebook: Rulebook, settings: Settings) -> 
     limits = Limits(silver.max_message_bytes, silver.max_nesting, silver.max_text_characters, silver.max_id_characters)
     registry = spark.createDataFrame(registry_rows(rulebook.registry), REGISTRY_DDL)
     return Reader(rulebook.contract, registry, row_rules(rulebook.suite), limits)
+
+
+def check_zones(spark: SparkSession, rulebook: Rulebook) -> None:
+    """Refuses time zones that Python knows and this Java does not: they would stop the first batch that needs one.
+
+    Raises:
+        ContractInvalid: names the zone.
+    """
+    zones = {each.assume_time_zone for each in (*rulebook.contract.versions, *rulebook.registry.devices)} - {""}
+    for zone in sorted(zones):
+        try:
+            spark._jvm.java.time.ZoneId.of(zone)  # type: ignore[union-attr]
+        except Py4JJavaError:
+            raise ContractInvalid(f"this Java knows no time zone {zone}", "use another name of that zone") from None
 
 
 def _text(path: Path) -> str:

@@ -27,6 +27,7 @@ from sluice.pipelines.rulebook import (
     SILVER_SUITE,
     SUITE,
     Rulebook,
+    check_zones,
     load_rulebook,
     open_reader,
     recall_rulebook,
@@ -82,6 +83,7 @@ def silver_stream(spark: SparkSession, settings: Settings) -> Stream:
         raise LakeMissing(
             f"{lake.path} has no bronze.events yet", "run the bronze job first: sluice run --layers bronze"
         )
+    check_zones(spark, rulebook)
     create_tables(spark, lake, LAYER)
     checkpoint = lake.checkpoint_path(LAYER)
     has_history = current_version(spark, lake, OPS_SILVER_PROMOTIONS) > 0

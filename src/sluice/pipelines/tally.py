@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from sluice.schemas import UNREADABLE_CODES
+from sluice.transforms.hours import LAST_HOUR
 from sluice.transforms.judge import RowRule, broken_names
 from sluice.transforms.silver import ACCEPTED, REFUSED
 
@@ -39,7 +40,8 @@ class Tally:
 
 def count_rows(flagged: DataFrame, rules: Sequence[RowRule], tally: Tally) -> None:
     """Adds the rows of a flagged frame to the tally; runs the frame's pass."""
-    hour = F.unix_seconds(F.date_trunc("hour", "event_time"))
+    # Spark's times go beyond Python's; a record stamped so late by a broker must not stop the query.
+    hour = F.least(F.unix_seconds(F.date_trunc("hour", "event_time")), F.lit(int(LAST_HOUR.timestamp())))
     accepted_hour = F.when(F.col("state") == ACCEPTED, hour).alias("hour")
     for row in flagged.groupBy("state", "error_code", "broken_rules", accepted_hour).count().collect():
         tally.states[row["state"]] += row["count"]

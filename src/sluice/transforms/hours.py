@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import reduce
 from itertools import pairwise
 
@@ -13,6 +13,8 @@ from pyspark.sql import functions as F
 MAX_RANGES = 64
 MAX_DATES = 1000
 _HOUR = timedelta(hours=1)
+# The last hour that Python can name; its end is cut short.
+LAST_HOUR = datetime(9999, 12, 31, 23, tzinfo=timezone.utc)
 
 Range = tuple[datetime, datetime]
 
@@ -25,14 +27,18 @@ def merge_hours(starts: Iterable[datetime]) -> list[Range]:
     ranges: list[Range] = []
     for start in sorted(set(starts)):
         if ranges and ranges[-1][1] == start:
-            ranges[-1] = (ranges[-1][0], start + _HOUR)
+            ranges[-1] = (ranges[-1][0], _end_of(start))
         else:
-            ranges.append((start, start + _HOUR))
+            ranges.append((start, _end_of(start)))
     if len(ranges) <= MAX_RANGES:
         return ranges
     gaps = sorted(range(1, len(ranges)), key=lambda index: ranges[index][0] - ranges[index - 1][1], reverse=True)
     cuts = [0, *sorted(gaps[: MAX_RANGES - 1]), len(ranges)]
     return [(ranges[first][0], ranges[last - 1][1]) for first, last in pairwise(cuts)]
+
+
+def _end_of(start: datetime) -> datetime:
+    return start + _HOUR if start < LAST_HOUR else datetime.max.replace(tzinfo=timezone.utc)
 
 
 def within(ranges: list[Range], time: str, date: str) -> Column:

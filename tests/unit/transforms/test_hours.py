@@ -90,3 +90,8 @@ def test_ranges_over_more_dates_than_can_be_named_are_still_exact(spark: SparkSe
     table = rows_of(spark, SILVER_READINGS, [{"event_time": each, "event_date": each.date()} for each in times])
     found = table.where(within(ranges, "event_time", "event_date")).select("offset")
     assert sorted(row["offset"] for row in found.collect()) == [0, 2]
+
+
+def test_the_last_hour_python_can_name_is_a_range_too() -> None:
+    last = datetime(9999, 12, 31, 23, tzinfo=timezone.utc)
+    assert merge_hours([last]) == [(last, datetime.max.replace(tzinfo=timezone.utc))]
