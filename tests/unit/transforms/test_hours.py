@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from chispa import assert_df_equality
 from pyspark.sql import SparkSession
@@ -93,5 +93,5 @@ def test_ranges_over_more_dates_than_can_be_named_are_still_exact(spark: SparkSe
 
 
 def test_the_last_hour_python_can_name_is_a_range_too() -> None:
-    last = datetime(9999, 12, 31, 23, tzinfo=timezone.utc)
+    last = utc(9999, 12, 31, 23)
     assert merge_hours([last]) == [(last, datetime.max.replace(tzinfo=timezone.utc))]
