@@ -92,8 +92,9 @@ def check_zones(spark: SparkSession, rulebook: Rulebook) -> None:
     Raises:
         ContractInvalid: names the zone.
     """
-    zones = {each.assume_time_zone for each in (*rulebook.contract.versions, *rulebook.registry.devices)} - {""}
-    for zone in sorted(zones):
+    zones = {version.assume_time_zone for version in rulebook.contract.versions}
+    zones |= {device.assume_time_zone for device in rulebook.registry.devices}
+    for zone in sorted(zones - {""}):
         try:
             spark._jvm.java.time.ZoneId.of(zone)  # type: ignore[union-attr]
         except Py4JJavaError:
