@@ -1,10 +1,10 @@
 -- title: The books
--- about: Per layer where every row went; a difference other than 0 needs `sluice audit`.
+-- about: Per layer where every row went; a difference other than 0 must not be.
 -- optional: silver.readings, silver.quarantine, silver.duplicates, silver.held, ops.silver_promotions, gold.readings_1min, gold.held
 --
 -- Silver counts Kafka records. Records that no promotion has read yet are pending.
 -- Gold counts values: one per reading and metric. What it has not read yet shows as pending as long as it is not
--- negative, so its difference can only show values counted twice; `sluice audit` recomputes every minute.
+-- negative, so its difference can only show values counted twice.
 -- While a batch is being written the tables are not all at the same batch: ask again, or stop the jobs.
 WITH silver AS (
     SELECT
