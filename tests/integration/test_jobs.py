@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -16,6 +17,7 @@ from tests.integration.conftest import BIN, ROOT, Run, environment
 
 from sluice.embedded.broker import RunningBroker
 from sluice.serving.lake import open_lake
+from sluice.tables.lake import Lake, layer_owner
 
 LAYERS = ("bronze", "silver", "gold")
 
@@ -77,8 +79,10 @@ def test_three_jobs_at_the_same_time_fill_one_lake_and_end_cleanly_on_sigterm(
         assert (second.returncode, "owned by process" in second.stderr) == (3, True)
         status = sluice("status", "--json", **settings)
         assert '"running": true' in status.stdout
-        for process in (bronze, silver, gold):
-            process.send_signal(signal.SIGTERM)
+        for layer in LAYERS:
+            owner = layer_owner(Lake(tmp_path / "lake"), layer)
+            assert owner is not None
+            os.kill(owner.pid, signal.SIGTERM)
         assert [process.wait(60) for process in (bronze, silver, gold)] == [0, 0, 0]
     for log in logs.values():
         noise = [line for line in log.read_text().splitlines() if "WARN" in line.split() or "Exception" in line]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("sluice")
 _POLL_SECONDS = 0.2
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _UPSTREAM: dict[str, Table] = {"silver": BRONZE_EVENTS, "gold": SILVER_READINGS}
 
 
@@ -37,19 +38,24 @@ class StopSignal:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Catches SIGINT and SIGTERM while the block runs; a second one ends the process at once."""
-
-        def stop(number: int, _: object) -> None:
-            if self.event.is_set():
-                raise SystemExit(128 + number)
-            logger.info("stopping: the running micro-batch may finish")
-            self.event.set()
-
-        previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.getsignal(number) for number in _SIGNALS}
+        self.install()
         try:
             yield
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+    def install(self) -> None:
+        """Takes the signals (again)."""
+        for number in _SIGNALS:
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, _: object) -> None:
+        if self.event.is_set():
+            raise SystemExit(128 + number)
+        logger.info("stopping: the running micro-batch may finish")
+        self.event.set()
 
 
 def run_layers(settings: Settings, layers: Sequence[str], bootstrap_servers: str | None, *, once: bool) -> None:
@@ -81,6 +87,8 @@ def run_layers(settings: Settings, layers: Sequence[str], bootstrap_servers: str
         from sluice.session import open_session
 
         spark = open_session(settings, f"sluice {' '.join(wanted)}")
+        # A new SparkContext takes SIGINT for itself, to cancel jobs.
+        stop.install()
         driver = _Driver(spark, settings, bootstrap_servers, stop)
         try:
             driver.drain(wanted) if once else driver.follow(wanted)
