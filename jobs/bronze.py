@@ -2,8 +2,9 @@
 
 From the project's folder, after `make setup`:
 
-    .venv/bin/spark-submit --properties-file conf/spark-defaults.conf jobs/bronze.py [--once] [--config FILE]
+    PYSPARK_PYTHON=.venv/bin/python .venv/bin/spark-submit --properties-file conf/spark-defaults.conf jobs/bronze.py
 
+`--once` drains what is there and exits; `--config FILE` lies over conf/base.yaml.
 One process per layer; it owns the layer (a second one exits 3) and goes on where it was after any stop.
 Settings come from conf/base.yaml, --config FILE and SLUICE_SECTION__KEY, as everywhere.
 """

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,9 +26,11 @@ LAYERS = ("bronze", "silver", "gold")
 def submitted(layer: str, log: Path, **settings: object) -> Iterator[subprocess.Popen[bytes]]:
     """The job started as its docstring says."""
     command = [str(BIN / "spark-submit"), "--properties-file", "conf/spark-defaults.conf", f"jobs/{layer}.py"]
-    assert " ".join(command[1:]) in (ROOT / "jobs" / f"{layer}.py").read_text("utf-8")
+    documented = f"PYSPARK_PYTHON=.venv/bin/python .venv/bin/spark-submit {' '.join(command[1:])}"
+    assert documented in (ROOT / "jobs" / f"{layer}.py").read_text("utf-8")
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment(**settings), cwd=ROOT, stderr=output, stdout=output)
+        own = {**environment(**settings), "PYSPARK_PYTHON": str(BIN / "python")}
+        process = subprocess.Popen(command, env=own, cwd=ROOT, stderr=output, stdout=output)
         try:
             yield process
         finally:
@@ -36,10 +38,10 @@ def submitted(layer: str, log: Path, **settings: object) -> Iterator[subprocess.
             process.wait()
 
 
-def wait_until(is_so: object, seconds: float, why: str) -> None:
+def wait_until(is_so: Callable[[], bool], seconds: float, why: Callable[[], str]) -> None:
     deadline = time.monotonic() + seconds
-    while not is_so():  # type: ignore[operator]
-        assert time.monotonic() < deadline, why
+    while not is_so():
+        assert time.monotonic() < deadline, why()
         time.sleep(0.5)
 
 
@@ -74,7 +76,7 @@ def test_three_jobs_at_the_same_time_fill_one_lake_and_end_cleanly_on_sigterm(
         submitted("silver", logs["silver"], **settings) as silver,
         submitted("gold", logs["gold"], **settings) as gold,
     ):
-        wait_until(lambda: books() == (2000, 2000), 240, "".join(log.read_text() for log in logs.values()))
+        wait_until(lambda: books() == (2000, 2000), 240, lambda: "".join(log.read_text() for log in logs.values()))
         second = sluice("run", "--layers", "silver", **settings)
         assert (second.returncode, "owned by process" in second.stderr) == (3, True)
         status = sluice("status", "--json", **settings)
