@@ -86,7 +86,14 @@ def undisturbed(scene: Scene) -> dict[str, list[str]]:
 
 
 # Silver's second batch writes readings, quarantine, duplicates; then the ledger row.
-@pytest.mark.parametrize("call", [1, 2, 3], ids=["before readings", "before quarantine", "before duplicates"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(1, id="before readings", marks=pytest.mark.soak),
+        pytest.param(2, id="before quarantine"),
+        pytest.param(3, id="before duplicates", marks=pytest.mark.soak),
+    ],
+)
 def test_silver_dying_between_two_tables_is_finished_once(
     workshop: Workshop, undisturbed: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
@@ -109,7 +116,13 @@ def test_a_death_before_the_ledger_row_leaves_one_ledger_row(
     assert workshop.content() == undisturbed
 
 
-@pytest.mark.parametrize("call", [1, 2], ids=["before minutes", "before latest readings"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(1, id="before minutes", marks=pytest.mark.soak),
+        pytest.param(2, id="before latest readings"),
+    ],
+)
 def test_gold_dying_between_two_tables_is_finished_once(
     workshop: Workshop, undisturbed: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
