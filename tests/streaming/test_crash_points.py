@@ -104,6 +104,7 @@ def test_silver_dying_between_two_tables_is_finished_once(
     assert workshop.content() == undisturbed
 
 
+@pytest.mark.soak
 def test_a_death_before_the_ledger_row_leaves_one_ledger_row(
     workshop: Workshop, undisturbed: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
