@@ -363,4 +363,6 @@ LAYER_TABLES: dict[str, tuple[Table, ...]] = {
     "gold": (GOLD_READINGS_1MIN, GOLD_HELD, GOLD_LATEST_READINGS, OPS_GOLD_PROMOTIONS),
 }
 LAYERS = tuple(LAYER_TABLES)
+# The table that a layer reads; bronze reads a topic.
+UPSTREAM = {"silver": BRONZE_EVENTS, "gold": SILVER_READINGS}
 TABLES = tuple(table for tables in LAYER_TABLES.values() for table in tables)

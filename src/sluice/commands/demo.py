@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sluice.commands.context import console, invocation, progress_console
+from sluice.schemas import LAYERS
 from sluice.settings import home
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from sluice.settings import Settings
 
 FAULTS = "late=0.02,duplicate=0.01,corrupt=0.01,out_of_range=0.02"
-LAYERS = ("bronze", "silver", "gold")
 # The demo ends before Java's optimising compiler would have paid for itself.
 _JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
 _SHORT_RUN = {"spark__java_options": _JAVA, "kafka__bootstrap_servers": None}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sluice.errors import LakeMissing, StreamFailed, UsageError
-from sluice.schemas import BRONZE_EVENTS, LAYERS, SILVER_READINGS, Table
+from sluice.schemas import LAYERS, UPSTREAM
 from sluice.settings import Settings
 from sluice.tables.lake import Lake, own_layer
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("sluice")
 _POLL_SECONDS = 0.2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_UPSTREAM: dict[str, Table] = {"silver": BRONZE_EVENTS, "gold": SILVER_READINGS}
 
 
 @dataclass
@@ -80,9 +79,9 @@ def run_layers(settings: Settings, layers: Sequence[str], bootstrap_servers: str
     with ExitStack() as owned, stop.installed():
         for layer in wanted:
             owned.enter_context(own_layer(lake, layer))
-        if once and wanted[0] in _UPSTREAM and not lake.has_table(_UPSTREAM[wanted[0]]):
+        if once and wanted[0] in UPSTREAM and not lake.has_table(UPSTREAM[wanted[0]]):
             raise LakeMissing(
-                f"the lake {lake.path} has no {_UPSTREAM[wanted[0]].full_name} yet", "run the layer above it first"
+                f"the lake {lake.path} has no {UPSTREAM[wanted[0]].full_name} yet", "run the layer above it first"
             )
         from sluice.session import open_session
 
@@ -154,7 +153,7 @@ class _Driver:
 
     def _await_upstream(self, layer: str) -> bool:
         """Waits until the table that the layer reads exists; false if a stop came first."""
-        table, lake = _UPSTREAM.get(layer), Lake(self.settings.lake.path)
+        table, lake = UPSTREAM.get(layer), Lake(self.settings.lake.path)
         told = False
         while table and not lake.has_table(table):
             if not told:

@@ -1,7 +1,7 @@
 """Silver: bronze records become readings, or stand in quarantine or among the duplicates with a reason.
 
-The order of one micro-batch: one pass over its rows, kept in memory; the decision, written to the checkpoint
-folder; readings, quarantine, duplicates; the ledger row. A replay after a crash finds the decision, compares
+The order of one micro-batch: the decision, written to the checkpoint folder; one pass over its rows, kept in
+memory; readings, quarantine, duplicates; the ledger row. A replay after a crash finds the decision, compares
 with silver as it then was, and so does the same again; Delta drops what was already written.
 """
 

@@ -16,7 +16,7 @@ from sluice.schemas import (
     LAYERS,
     OPS_GOLD_PROMOTIONS,
     OPS_SILVER_PROMOTIONS,
-    SILVER_READINGS,
+    UPSTREAM,
     Table,
 )
 from sluice.settings import Settings
@@ -24,7 +24,6 @@ from sluice.sources.kafka import end_offsets, resolve_bootstrap
 from sluice.tables.checkpoints import delta_version, kafka_offsets
 from sluice.tables.lake import Lake, Owner, layer_owner
 
-_UPSTREAM = {"silver": BRONZE_EVENTS, "gold": SILVER_READINGS}
 _LEDGERS = {"silver": OPS_SILVER_PROMOTIONS, "gold": OPS_GOLD_PROMOTIONS}
 
 
@@ -138,7 +137,7 @@ def _bronze_lag(lake: Lake, topic: str, ends: dict[int, int] | None) -> tuple[in
 
 
 def _delta_lag(lake: Lake, layer: str) -> tuple[int | None, float | None]:
-    upstream = _UPSTREAM[layer]
+    upstream = UPSTREAM[layer]
     if not lake.has_table(upstream):
         return 0, 0.0
     read = delta_version(lake.checkpoint_path(layer))
