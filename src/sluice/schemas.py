@@ -65,6 +65,19 @@ HOLD = "HOLD"
 EMPTY = "EMPTY"
 ERROR = "ERROR"
 VERDICTS = (PROMOTE, PROMOTE_WITH_WARNINGS, HOLD, EMPTY, ERROR)
+# Nothing of a batch so judged is promoted: its rows are held.
+REFUSING_VERDICTS = (HOLD, ERROR)
+
+# What a promotion is: a micro-batch, or what was decided later about rows of one.
+BATCH = "batch"
+APPROVE = "approve"
+REJECT = "reject"
+
+# Where held rows stand.
+HELD_OPEN = "open"
+HELD_APPROVED = "approved"
+HELD_REJECTED = "rejected"
+HELD_SUPERSEDED = "superseded"
 
 # Canonical columns that are metrics, with their units; a reading event brings its own metric.
 METRIC_UNITS = {

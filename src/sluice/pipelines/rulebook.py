@@ -1,35 +1,41 @@
-"""The rulebook: contract, registry and suite, as texts with their hashes and as what a reader applies."""
+"""The rulebook of a gate: contract, registry and suite, as texts with their hashes and as what applies them."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from py4j.protocol import Py4JJavaError
-from pyspark.sql import SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from sluice.errors import ContractInvalid
-from sluice.quality.rules import failing
+from sluice.errors import ContractInvalid, SuiteInvalid
+from sluice.quality.facts import GOLD_FACTS, silver_facts
+from sluice.quality.results import RuleCounts
+from sluice.quality.rules import Predicate, compile_rules
 from sluice.quality.suites import Suite, load_suite, parse_suite
-from sluice.schemas import SILVER_READINGS
+from sluice.schemas import GOLD_READINGS_1MIN, SEVERITIES, SILVER_READINGS, WARNING
 from sluice.settings import Settings, read_yaml
-from sluice.tables.checkpoints import Decision, Decisions
+from sluice.tables.decisions import Decision, Decisions
 from sluice.transforms.contract import Contract, parse_contract
-from sluice.transforms.judge import JUDGED_COLUMNS, RowRule
-from sluice.transforms.parse import Limits
+from sluice.transforms.gold import CANDIDATE_TYPES
+from sluice.transforms.judge import JUDGED_TYPES, MAX_BITS, Mark, RowRule
 from sluice.transforms.registry import REGISTRY_DDL, Registry, parse_registry, registry_rows
-from sluice.transforms.silver import Reader
 
 SILVER_SUITE = f"{SILVER_READINGS.layer}_{SILVER_READINGS.name}"
+GOLD_SUITE = f"{GOLD_READINGS_1MIN.layer}_{GOLD_READINGS_1MIN.name}"
 CONTRACT, REGISTRY, SUITE = "contract", "registry", "suite"
+# Kinds of text that a layer's decisions rest on.
+_KINDS = {"silver": (SUITE, CONTRACT, REGISTRY), "gold": (SUITE, REGISTRY)}
 
 
 @dataclass(frozen=True)
 class Rulebook:
-    """Everything that decides about events, valid, with the texts it was read from."""
+    """Everything that decides about the rows of one layer, valid, with the texts it was read from."""
 
     contract: Contract
     registry: Registry
@@ -42,8 +48,11 @@ class Rulebook:
         return {kind: hashlib.sha256(text.encode()).hexdigest() for kind, text in self.texts.items()}
 
 
-def load_rulebook(settings: Settings) -> Rulebook:
-    """The rulebook that the settings name.
+def load_rulebook(settings: Settings, layer: str) -> Rulebook:
+    """The rulebook of a layer's gate as the settings name it.
+
+    Args:
+        layer: silver or gold.
 
     Raises:
         ContractInvalid, RegistryInvalid, SuiteInvalid, YamlInvalid: a file cannot be applied whole.
@@ -51,39 +60,128 @@ def load_rulebook(settings: Settings) -> Rulebook:
     contract, registry = settings.contract.path, settings.devices.path
     parsed_contract = parse_contract(read_yaml(contract), str(contract))
     parsed_registry = parse_registry(read_yaml(registry), str(registry))
-    suite = load_suite(settings.expectations.path, SILVER_SUITE, JUDGED_COLUMNS)
+    name = SILVER_SUITE if layer == "silver" else GOLD_SUITE
+    rows, batch, severities = _judged(layer, parsed_contract)
+    suite = load_suite(settings.expectations.path, name, rows, batch, batch_severities=severities)
     texts = {CONTRACT: _text(contract), REGISTRY: _text(registry), SUITE: suite.text}
-    return Rulebook(parsed_contract, parsed_registry, suite, texts)
+    return Rulebook(parsed_contract, parsed_registry, suite, {kind: texts[kind] for kind in _KINDS[layer]})
 
 
-def recall_rulebook(decisions: Decisions, decision: Decision) -> Rulebook:
-    """The rulebook under which a batch was decided, whatever the files say by now.
+def recall_rulebook(decisions: Decisions, decision: Decision, current: Rulebook, layer: str) -> Rulebook:
+    """The rulebook under which a promotion was decided, whatever the files say by now.
 
     Raises:
         CheckpointLost: one of its texts is gone.
     """
-    contract = decisions.find_text(CONTRACT, decision.contract_hash)
-    registry = decisions.find_text(REGISTRY, decision.registry_hash)
-    suite = decisions.find_text(SUITE, decision.suite_hash)
-    return Rulebook(
-        parse_contract(_yaml(contract)),
-        parse_registry(_yaml(registry)),
-        parse_suite(suite, SILVER_SUITE, JUDGED_COLUMNS),
-        {CONTRACT: contract, REGISTRY: registry, SUITE: suite},
+    wanted = {kind: decision.hash_of(kind) for kind in _KINDS[layer]}
+    if wanted == current.hashes:
+        return current
+    texts = {kind: decisions.find_text(kind, digest) for kind, digest in wanted.items()}
+    contract = parse_contract(_yaml(texts[CONTRACT])) if CONTRACT in texts else current.contract
+    rows, batch, severities = _judged(layer, contract)
+    suite = parse_suite(texts[SUITE], current.suite.name, rows, batch, batch_severities=severities)
+    return Rulebook(contract, parse_registry(_yaml(texts[REGISTRY])), suite, texts)
+
+
+def _judged(layer: str, contract: Contract) -> tuple[Mapping[str, str], Sequence[str], Sequence[str]]:
+    """Row columns, batch columns, and the severities that batch rules may have."""
+    if layer == "silver":
+        return JUDGED_TYPES, silver_facts([version.number for version in contract.versions]), SEVERITIES
+    # Gold holds minutes, never a whole batch.
+    return CANDIDATE_TYPES, GOLD_FACTS, SEVERITIES[SEVERITIES.index(WARNING) :]
+
+
+@dataclass(frozen=True)
+class RowRules:
+    """A suite's row rules as columns, and what must be counted beside them for their results.
+
+    Attributes:
+        marks: to be counted over all judged rows, with those of the layer's own first.
+        judged_marks: by rule_id, the mark of the rows in the rule's domain; absent where that is all rows.
+        missing_marks: by rule_id, the mark of the rows GX counts as missing; absent where there are none.
+        sample_columns: by rule_id, the columns whose values the rule sees.
+        judges_together: whether some rule compares rows with each other.
+    """
+
+    rules: list[RowRule]
+    marks: list[Mark]
+    judged_marks: Mapping[str, str]
+    missing_marks: Mapping[str, str]
+    sample_columns: Mapping[str, tuple[str, ...]]
+    judges_together: bool
+
+    def counts(
+        self, rows: int, broken: Mapping[str, int], marks: Mapping[str, int], samples: Mapping[str, list[Any]]
+    ) -> dict[str, RuleCounts]:
+        """What a pass counted, per rule.
+
+        Args:
+            rows: judged rows.
+            broken: rows that break each rule, by rule_id; absent for none.
+            marks: rows by mark.
+            samples: values of some rows that break each rule, by rule_id.
+        """
+        return {
+            rule.rule_id: RuleCounts(
+                judged=marks.get(self.judged_marks[rule.rule_id], 0) if rule.rule_id in self.judged_marks else rows,
+                missing=marks.get(self.missing_marks.get(rule.rule_id, ""), 0),
+                unexpected=broken.get(rule.rule_id, 0),
+                samples=samples.get(rule.rule_id, []),
+            )
+            for rule in self.rules
+        }
+
+
+def compile_row_rules(
+    spark: SparkSession, suite: Suite, types: Mapping[str, str], own_marks: Sequence[Mark] = ()
+) -> RowRules:
+    """The suite's row rules as GX itself writes them for Spark.
+
+    Raises:
+        SuiteInvalid: GX refuses a rule, or there is more to count than one number has bits.
+    """
+    ddl = ", ".join(f"`{name}` {kind}" for name, kind in types.items())
+    predicates = {each.rule_id: each for each in compile_rules(spark, suite.row_rules, ddl)}
+    marks = _Marks(list(own_marks))
+    judged = {name: marks.add(each.judged) for name, each in predicates.items() if each.judged is not None}
+    missing = {name: marks.add(each.missing) for name, each in predicates.items() if each.missing is not None}
+    if len(marks.found) > MAX_BITS:
+        raise SuiteInvalid(f"the suite {suite.name} asks for {len(marks.found)} counts", f"at most {MAX_BITS} can be made")
+    return RowRules(
+        [_row_rule(rule, predicates[rule.rule_id]) for rule in suite.row_rules],
+        marks.found,
+        judged,
+        missing,
+        {name: tuple(each.sample_columns) for name, each in predicates.items()},
+        any(each.needs_whole_batch for each in predicates.values()),
     )
 
 
-def row_rules(suite: Suite) -> list[RowRule]:
-    """The suite's rules as columns."""
-    return [RowRule(rule.rule_id, rule.is_critical, rule.error_code, failing(rule)) for rule in suite.rules]
+def _row_rule(rule: Any, predicate: Predicate) -> RowRule:
+    return RowRule(rule.rule_id, rule.is_critical, rule.error_code, predicate.failing)
 
 
-def open_reader(spark: SparkSession, rulebook: Rulebook, settings: Settings) -> Reader:
-    """What reads and judges records under the rulebook."""
-    silver = settings.silver
-    limits = Limits(silver.max_message_bytes, silver.max_nesting, silver.max_text_characters, silver.max_id_characters)
-    registry = spark.createDataFrame(registry_rows(rulebook.registry), REGISTRY_DDL)
-    return Reader(rulebook.contract, registry, row_rules(rulebook.suite), limits)
+class _Marks:
+    """Marks by what they hold: two rules on one column count its nulls once."""
+
+    def __init__(self, own: list[Mark]) -> None:
+        self.found = own
+
+    def add(self, condition: Column) -> str:
+        name = str(condition)
+        if name not in {mark.name for mark in self.found}:
+            self.found.append(Mark(name, condition))
+        return name
+
+
+def registry_frame(spark: SparkSession, registry: Registry) -> DataFrame:
+    """The registry's devices in REGISTRY_DDL."""
+    return spark.createDataFrame(registry_rows(registry), REGISTRY_DDL)
+
+
+def late_mark(name: str, seconds: float) -> Mark:
+    """The mark of events that reached Kafka more than so many seconds after they were measured."""
+    return Mark(name, F.col("event_time") < F.expr(f"kafka_timestamp - INTERVAL '{float(seconds):f}' SECOND"))
 
 
 def check_zones(spark: SparkSession, rulebook: Rulebook) -> None:

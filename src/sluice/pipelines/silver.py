@@ -1,53 +1,59 @@
-"""Silver: bronze records become readings, or stand in quarantine or among the duplicates with a reason.
+"""Silver: bronze records become readings, or stand in quarantine, among the duplicates or in held, with a reason.
 
-The order of one micro-batch: the decision, written to the checkpoint folder; one pass over its rows, kept in
-memory; readings, quarantine, duplicates; the ledger row. A replay after a crash finds the decision, compares
-with silver as it then was, and so does the same again; Delta drops what was already written.
+The order of one promotion: one pass over its rows, kept in memory; the gate's decision, written to the checkpoint
+folder; readings, quarantine and duplicates, or held; the ledger row. A replay after a crash finds the decision,
+compares with silver as it then was, and so does the same again; Delta drops what was already written.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import Any
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sluice import schemas
-from sluice.errors import LakeMissing
+from sluice.pipelines.facts import LATE, UNKNOWN_DEVICE, facts_of_silver
+from sluice.pipelines.gatekeeper import Gatekeeper, Question
 from sluice.pipelines.ledger import record_configs, record_promotion
 from sluice.pipelines.rulebook import (
-    CONTRACT,
-    REGISTRY,
-    SILVER_SUITE,
-    SUITE,
     Rulebook,
+    RowRules,
     check_zones,
+    compile_row_rules,
+    late_mark,
     load_rulebook,
-    open_reader,
     recall_rulebook,
+    registry_frame,
 )
+from sluice.pipelines.samples import take_samples
 from sluice.pipelines.stream import BatchReport, Stream
 from sluice.pipelines.tally import Tally, count_rows, count_unknown_fields
+from sluice.quality.scores import Counts, score_of
 from sluice.schemas import (
     BRONZE_EVENTS,
-    COORDINATES,
     OPS_SILVER_PROMOTIONS,
     SILVER_DUPLICATES,
+    SILVER_HELD,
     SILVER_QUARANTINE,
     SILVER_READINGS,
 )
 from sluice.settings import Settings
-from sluice.tables.checkpoints import Decision, Decisions, generation_of, read_versions
+from sluice.tables.checkpoints import generation_of, read_versions
+from sluice.tables.decisions import Decision
 from sluice.tables.delta import Transaction, append, create_tables, current_version, read_table
 from sluice.tables.lake import Lake
 from sluice.transforms.deduplicate import COMPARED_COLUMNS, find_repeats
 from sluice.transforms.hours import merge_hours, within
+from sluice.transforms.judge import JUDGED_TYPES, Mark, range_bits
+from sluice.transforms.parse import Limits
 from sluice.transforms.records import as_records
 from sluice.transforms.silver import (
     ACCEPTED,
@@ -59,6 +65,7 @@ from sluice.transforms.silver import (
     flag_records,
     select_conflicts,
     select_duplicates,
+    select_held,
     select_readings,
     select_refused,
     without_repeats,
@@ -73,48 +80,55 @@ def silver_stream(spark: SparkSession, settings: Settings) -> Stream:
     """The stream from bronze/events into the tables of silver.
 
     Raises:
-        LakeMissing: bronze/events does not exist yet.
         CheckpointLost: silver holds rows and its checkpoint is gone.
         ContractInvalid, RegistryInvalid, SuiteInvalid: the rulebook cannot be applied whole.
     """
     lake = Lake(settings.lake.path)
-    rulebook = load_rulebook(settings)
-    if not lake.has_table(BRONZE_EVENTS):
-        raise LakeMissing(
-            f"{lake.path} has no bronze.events yet", "run the bronze job first: sluice run --layers bronze"
-        )
-    check_zones(spark, rulebook)
-    create_tables(spark, lake, LAYER)
-    checkpoint = lake.checkpoint_path(LAYER)
-    has_history = current_version(spark, lake, OPS_SILVER_PROMOTIONS) > 0
-    generation = generation_of(checkpoint, has_history=has_history, layer=LAYER)
-    job = SilverJob(settings, lake, rulebook, generation)
+    job = open_silver(spark, settings)
     limit = f"{settings.silver.max_megabytes_per_batch}m"
     events = spark.readStream.format("delta").option("maxBytesPerTrigger", limit).load(lake.table_path(BRONZE_EVENTS))
-    return Stream(LAYER, events, job.promote, checkpoint, settings.silver.trigger_seconds)
+    return Stream(LAYER, events, job.promote, lake.checkpoint_path(LAYER), settings.silver.trigger_seconds, job.keeper)
+
+
+def open_silver(spark: SparkSession, settings: Settings) -> SilverJob:
+    """What carries out promotions of silver; creates its tables where they are absent."""
+    lake = Lake(settings.lake.path)
+    rulebook = load_rulebook(settings, LAYER)
+    check_zones(spark, rulebook)
+    create_tables(spark, lake, LAYER)
+    has_history = current_version(spark, lake, OPS_SILVER_PROMOTIONS) > 0
+    generation = generation_of(lake.checkpoint_path(LAYER), has_history=has_history, layer=LAYER)
+    return SilverJob(settings, lake, rulebook, generation)
 
 
 @dataclass
-class _Batch:
-    """One micro-batch on its way: what it reads, what decides it, and what it has counted."""
+class Work:
+    """One promotion on its way: what it reads, what decides it, and what it has counted."""
 
     spark: SparkSession
     records: DataFrame
-    reader: Reader
-    rulebook: Rulebook
-    decision: Decision
+    promotion_id: str
+    batch_id: int
     transaction: Transaction
+    rulebook: Rulebook
+    rules: RowRules
+    reader: Reader
+    decision: Decision | None
+    table_version: int
+    decided_at: datetime
+    parent: str | None = None
+    overridden: tuple[str, str] | None = None
     tally: Tally = field(default_factory=Tally)
     repeated: Counter[bool] = field(default_factory=Counter)
     began: float = field(default_factory=time.monotonic)
 
     @property
     def promotion(self) -> Promotion:
-        return Promotion(self.decision.promotion_id, datetime.fromisoformat(self.decision.decided_at))
+        return Promotion(self.promotion_id, self.decided_at)
 
     @property
     def rows(self) -> dict[str, int]:
-        """The ledger's counts; a repeat was accepted before it was found to be one."""
+        """The ledger's counts, should it be promoted; a repeat was accepted before it was found to be one."""
         return {
             "rows_in": self.tally.rows_in,
             "rows_promoted": self.tally.states[ACCEPTED] - self.repeated.total(),
@@ -125,7 +139,7 @@ class _Batch:
 
 
 class SilverJob:
-    """Promotes micro-batches of bronze/events.
+    """Promotes micro-batches of bronze/events, and later what was held of them.
 
     Args:
         generation: of the checkpoint; part of every promotion_id and transaction.
@@ -136,100 +150,168 @@ class SilverJob:
         self._lake = lake
         self._rulebook = rulebook
         self._generation = generation
-        self._decisions = Decisions(lake.checkpoint_path(LAYER))
+        self._opened: tuple[SparkSession, dict[str, str], RowRules, Reader] | None = None
+        self.keeper = Gatekeeper(settings, lake, LAYER)
 
     def promote(self, events: DataFrame, batch_id: int) -> BatchReport:
         """Carries out one micro-batch, or what is left of it after a crash."""
-        spark = events.sparkSession
-        decision = self._decisions.find(batch_id)
-        rulebook = recall_rulebook(self._decisions, decision) if decision else self._rulebook
-        decision = decision or self._decide(spark, batch_id)
-        reader = open_reader(spark, rulebook, self._settings)
+        promotion_id = f"{LAYER}-{self._generation}-{batch_id}"
         transaction = Transaction(f"{LAYER}:{self._generation}", batch_id)
-        batch = _Batch(spark, as_records(events), reader, rulebook, decision, transaction)
-        with _kept_in_memory() as keep:
-            accepted, refused = self._judge(batch, keep)
-            repeats = keep(self._find_repeats(batch, accepted))
-            for row in repeats.groupBy("is_conflict").count().collect():
-                batch.repeated[row["is_conflict"]] = row["count"]
-            self._write(batch, accepted, refused, repeats)
-        verdict = self._record(batch)
-        rows = batch.rows
-        promoted, quarantined, duplicate = rows["rows_promoted"], rows["rows_quarantined"], rows["rows_duplicate"]
-        outcome = f"{promoted:,} promoted, {quarantined:,} quarantined, {duplicate:,} duplicate: {verdict}"
-        return BatchReport(rows["rows_in"], outcome)
+        decision = self._carry_out(self._begin(as_records(events), promotion_id, batch_id, transaction))
+        return BatchReport(decision.promotion["rows_in"], _told(decision), pauses=self.keeper.breaker().is_open)
 
-    def _decide(self, spark: SparkSession, batch_id: int) -> Decision:
-        hashes = self._rulebook.hashes
-        for kind, digest in hashes.items():
-            self._decisions.keep_text(kind, digest, self._rulebook.texts[kind])
-        decision = Decision(
-            batch_id,
-            f"{LAYER}-{self._generation}-{batch_id}",
-            datetime.now(timezone.utc).isoformat(),
-            current_version(spark, self._lake, SILVER_READINGS),
-            hashes[SUITE],
-            hashes[CONTRACT],
-            hashes[REGISTRY],
+    def approve(self, spark: SparkSession, parent: str, by: str, why: str) -> Decision:
+        """Promotes what is held of a promotion, judged and deduplicated anew, whatever batch rules say.
+
+        Repeating it, or finishing it after a crash, changes nothing that is done already.
+        """
+        promotion_id = f"{parent}-{schemas.APPROVE}"
+        held = read_table(spark, self._lake, SILVER_HELD)
+        # Not only open ones: a crash may have come after their status was changed.
+        records = held.where((F.col("promotion_id") == parent) & (F.col("status") != schemas.HELD_REJECTED))
+        batch_id = int(parent.rsplit("-", 1)[1])
+        transaction = Transaction(f"{LAYER}:{self._generation}:{schemas.APPROVE}:{parent}", 0)
+        work = self._begin(as_records(records), promotion_id, batch_id, transaction)
+        work.parent, work.overridden = parent, (by, why)
+        return self._carry_out(work)
+
+    def _begin(self, records: DataFrame, promotion_id: str, batch_id: int, transaction: Transaction) -> Work:
+        spark = records.sparkSession
+        decision = self.keeper.decisions.find(promotion_id)
+        rulebook = self._rulebook
+        if decision:
+            rulebook = recall_rulebook(self.keeper.decisions, decision, rulebook, LAYER)
+        rules, reader = self._open(spark, rulebook)
+        version = decision.table_version if decision else current_version(spark, self._lake, SILVER_READINGS)
+        decided_at = decision.decided_at if decision else datetime.now(timezone.utc)
+        return Work(
+            spark, records, promotion_id, batch_id, transaction, rulebook, rules, reader, decision, version, decided_at
         )
-        self._decisions.keep(decision)
+
+    def _open(self, spark: SparkSession, rulebook: Rulebook) -> tuple[RowRules, Reader]:
+        """What reads and judges under a rulebook; kept, since building its columns takes longer than a small batch."""
+        if self._opened is None or self._opened[:2] != (spark, rulebook.hashes):
+            silver = self._settings.silver
+            limits = Limits(
+                silver.max_message_bytes, silver.max_nesting, silver.max_text_characters, silver.max_id_characters
+            )
+            own = [Mark(UNKNOWN_DEVICE, ~F.col("is_registered")), late_mark(LATE, silver.late_after_seconds)]
+            rules = compile_row_rules(spark, rulebook.suite, JUDGED_TYPES, own)
+            registry = registry_frame(spark, rulebook.registry)
+            reader = Reader(
+                rulebook.contract, registry, rules.rules, limits, tuple(rules.marks), rules.judges_together
+            )
+            self._opened = (spark, rulebook.hashes, rules, reader)
+        return self._opened[2:]
+
+    def _carry_out(self, work: Work) -> Decision:
+        with _kept_in_memory() as keep:
+            decided = self._judge(work, keep)
+            accepted = decided.where(F.col("state") == ACCEPTED)
+            repeats = keep(self._find_repeats(work, accepted))
+            for row in repeats.groupBy("is_conflict").count().collect():
+                work.repeated[row["is_conflict"]] = row["count"]
+            decision = work.decision or self._decide(work, decided)
+            if decision.verdict in schemas.REFUSING_VERDICTS:
+                append(select_held(work.records, work.promotion), self._lake, SILVER_HELD, work.transaction)
+            else:
+                self._write(work, accepted, decided.where(F.col("state") == REFUSED), repeats)
+        self._record(work, decision)
+        self.keeper.settle(decision)
         return decision
 
-    def _judge(self, batch: _Batch, keep: Callable[[DataFrame], DataFrame]) -> tuple[DataFrame, DataFrame]:
-        """The batch's accepted and refused rows; the one pass over all of them runs here."""
-        decided = flagged = keep(flag_records(batch.records, batch.reader))
-        count_rows(flagged, batch.reader.rules, batch.tally)
-        if batch.tally.states[SUSPECT]:
-            doubtful = keep(decide_doubtful(flagged, batch.reader))
-            count_rows(doubtful, batch.reader.rules, batch.tally)
-            count_unknown_fields(doubtful, batch.tally)
-            decided = flagged.where(F.col("state") != SUSPECT).unionAll(doubtful)
-        return decided.where(F.col("state") == ACCEPTED), decided.where(F.col("state") == REFUSED)
+    def _judge(self, work: Work, keep: Callable[[DataFrame], DataFrame]) -> DataFrame:
+        """The batch's rows, each accepted or refused; the one pass over all of them runs here."""
+        flagged = keep(flag_records(work.records, work.reader))
+        count_rows(flagged, work.reader, work.tally)
+        if not work.tally.states[SUSPECT]:
+            return flagged
+        doubtful = keep(decide_doubtful(flagged, work.reader))
+        count_rows(doubtful, work.reader, work.tally)
+        if work.tally.states[ACCEPTED]:
+            count_unknown_fields(doubtful, work.tally)
+        return flagged.where(F.col("state") != SUSPECT).unionAll(doubtful)
 
-    def _find_repeats(self, batch: _Batch, accepted: DataFrame) -> DataFrame:
-        existing = read_table(batch.spark, self._lake, SILVER_READINGS, batch.decision.table_version)
-        touched = existing.where(within(merge_hours(batch.tally.hours), "event_time", "event_date"))
+    def _find_repeats(self, work: Work, accepted: DataFrame) -> DataFrame:
+        existing = read_table(work.spark, self._lake, SILVER_READINGS, work.table_version)
+        touched = existing.where(within(merge_hours(work.tally.hours), "event_time", "event_date"))
         return find_repeats(accepted.select(*COMPARED_COLUMNS), touched.select(*COMPARED_COLUMNS))
 
-    def _write(self, batch: _Batch, accepted: DataFrame, refused: DataFrame, repeats: DataFrame) -> None:
-        rows, rules, promotion = batch.rows, batch.reader.rules, batch.promotion
+    def _decide(self, work: Work, decided: DataFrame) -> Decision:
+        rows, tally, suite = work.rows, work.tally, work.rulebook.suite
+        broken = _broken_rows(work)
+        samples = take_samples(decided, work.reader, work.rules, broken)
+        versions = [version.number for version in work.rulebook.contract.versions]
+        past = self.keeper.past_facts(work.batch_id)
+        inconsistent = [index for index, rule in enumerate(suite.row_rules) if rule.dimension == "consistency"]
+        counts = Counts(
+            received=rows["rows_in"],
+            readings=rows["rows_promoted"],
+            expected=None,
+            quarantined=rows["rows_quarantined"],
+            out_of_range=tally.breaking(range_bits(work.reader.rules)),
+            duplicates=rows["rows_duplicate"],
+            judged=tally.readable,
+            late=tally.marks[LATE],
+            inconsistent=tally.breaking(sum(1 << index for index in inconsistent)) if inconsistent else None,
+        )
+        unknown = {f"unknown_field:{name}": count for name, count in tally.unknown_fields.items()}
+        question = Question(
+            work.promotion_id,
+            work.batch_id,
+            work.table_version,
+            work.rulebook,
+            rows,
+            {**broken, **tally.unreadable, **unknown},
+            work.rules.counts(tally.readable, broken, tally.marks, samples),
+            facts_of_silver(tally, rows, versions, past, work.decided_at),
+            work.decided_at,
+            score_of(counts).score,
+            self._position(work),
+            work.parent,
+            work.overridden,
+        )
+        return self.keeper.decide(question)
+
+    def _position(self, work: Work) -> Mapping[str, Any]:
+        if work.parent:
+            return {"offsets": work.tally.last_offsets}
+        first, last = read_versions(self._lake.checkpoint_path(LAYER), work.batch_id)
+        return {"from_version": first, "to_version": last, "offsets": work.tally.last_offsets}
+
+    def _write(self, work: Work, accepted: DataFrame, refused: DataFrame, repeats: DataFrame) -> None:
+        rows, rules, promotion = work.rows, work.reader.rules, work.promotion
         if rows["rows_promoted"]:
-            kept = without_repeats(accepted, repeats) if batch.repeated else accepted
-            readings = _in_few_files(select_readings(kept, rules, promotion), batch.tally.hours)
-            append(readings, self._lake, SILVER_READINGS, batch.transaction)
+            kept = without_repeats(accepted, repeats) if work.repeated else accepted
+            readings = _in_few_files(select_readings(kept, rules, promotion), work.tally.hours)
+            append(readings, self._lake, SILVER_READINGS, work.transaction)
         if rows["rows_quarantined"]:
             quarantined = select_refused(refused, rules, promotion)
-            if batch.repeated[True]:
-                quarantined = quarantined.unionAll(select_conflicts(batch.records, repeats, promotion))
-            append(quarantined.coalesce(1), self._lake, SILVER_QUARANTINE, batch.transaction)
+            if work.repeated[True]:
+                quarantined = quarantined.unionAll(select_conflicts(work.records, repeats, promotion))
+            append(quarantined.coalesce(1), self._lake, SILVER_QUARANTINE, work.transaction)
         if rows["rows_duplicate"]:
             duplicates = select_duplicates(repeats, promotion)
-            append(duplicates.coalesce(1), self._lake, SILVER_DUPLICATES, batch.transaction)
+            append(duplicates.coalesce(1), self._lake, SILVER_DUPLICATES, work.transaction)
 
-    def _record(self, batch: _Batch) -> str:
-        verdict = _verdict(batch)
-        from_version, to_version = read_versions(self._lake.checkpoint_path(LAYER), batch.decision.batch_id)
-        record_configs(batch.spark, self._lake, batch.rulebook, batch.promotion.decided_at, batch.transaction)
-        promotion = {
-            **batch.rows,
-            "promotion_id": batch.decision.promotion_id,
-            "layer": LAYER,
-            "kind": "batch",
-            "batch_id": batch.decision.batch_id,
-            "from_version": from_version,
-            "to_version": to_version,
-            "offsets": _last_offsets(batch.records),
-            "suite": SILVER_SUITE,
-            "suite_hash": batch.decision.suite_hash,
-            "contract_hash": batch.decision.contract_hash,
-            "registry_hash": batch.decision.registry_hash,
-            "rule_counts": dict(batch.tally.rules),
-            "verdict": verdict,
-            "total_seconds": time.monotonic() - batch.began,
-            "decided_at": batch.promotion.decided_at,
-        }
-        record_promotion(batch.spark, self._lake, OPS_SILVER_PROMOTIONS, promotion, batch.transaction)
-        return verdict
+    def _record(self, work: Work, decision: Decision) -> None:
+        record_configs(work.spark, self._lake, work.rulebook, decision.decided_at, work.transaction)
+        row = {**decision.promotion, "total_seconds": time.monotonic() - work.began}
+        record_promotion(work.spark, self._lake, OPS_SILVER_PROMOTIONS, row, work.transaction)
+
+
+def _broken_rows(work: Work) -> dict[str, int]:
+    rules = work.reader.rules
+    counted = {rule.rule_id: work.tally.breaking(1 << index) for index, rule in enumerate(rules)}
+    return {name: count for name, count in counted.items() if count}
+
+
+def _told(decision: Decision) -> str:
+    row = decision.promotion
+    if decision.verdict in schemas.REFUSING_VERDICTS:
+        return f"{row['rows_held']:,} held: {decision.verdict} ({row['why']})"
+    counts = f"{row['rows_promoted']:,} promoted, {row['rows_quarantined']:,} quarantined"
+    return f"{counts}, {row['rows_duplicate']:,} duplicate: {decision.verdict}"
 
 
 @contextmanager
@@ -246,18 +328,6 @@ def _kept_in_memory() -> Iterator[Callable[[DataFrame], DataFrame]]:
     finally:
         for frame in reversed(kept):
             frame.unpersist()
-
-
-def _verdict(batch: _Batch) -> str:
-    if not batch.tally.rows_in:
-        return schemas.EMPTY
-    warnings = [rule.rule_id for rule in batch.rulebook.suite.rules if not rule.is_critical]
-    return schemas.PROMOTE_WITH_WARNINGS if any(batch.tally.rules[name] for name in warnings) else schemas.PROMOTE
-
-
-def _last_offsets(records: DataFrame) -> dict[str, int]:
-    last = records.groupBy(*COORDINATES[:3]).agg(F.max("offset").alias("last")).collect()
-    return {f"{row['topic']}:{row['topic_generation']}:{row['partition']}": row["last"] for row in last}
 
 
 def _in_few_files(readings: DataFrame, hours: Iterable[datetime]) -> DataFrame:

@@ -26,7 +26,9 @@ JUDGED_COLUMNS = (
     *_REGISTERED_ENDS,
 )
 # What judging adds to an event.
-VERDICT_COLUMNS = ("metric", "customer", "site", "event_date", "is_registered", "broken_rules")
+VERDICT_COLUMNS = ("metric", "customer", "site", "event_date", "is_registered", "broken_rules", "marks")
+# Broken rules, and marks, each travel as the bits of one 64-bit number.
+MAX_BITS = 62
 
 
 @dataclass(frozen=True)
@@ -44,20 +46,43 @@ class RowRule:
     failing: Column
 
 
-def judge_events(events: DataFrame, registry: DataFrame, rules: Sequence[RowRule]) -> DataFrame:
+@dataclass(frozen=True)
+class Mark:
+    """Something counted of events beside the rules they break.
+
+    Attributes:
+        holds: boolean column over JUDGED_COLUMNS and `is_registered`; null counts as false.
+    """
+
+    name: str
+    holds: Column
+
+
+def judge_events(
+    events: DataFrame, registry: DataFrame, rules: Sequence[RowRule], marks: Sequence[Mark] = ()
+) -> DataFrame:
     """Events with VERDICT_COLUMNS; no row leaves.
 
-    `metric` is set for reading events only; bit i of `broken_rules` is set where rule i is broken.
+    `metric` is set for reading events only; bit i of `broken_rules` is set where rule i is broken, bit i of
+    `marks` where mark i holds.
 
     Args:
         events: RECORD_COLUMNS and EVENT_COLUMNS; further columns are kept.
         registry: columns of REGISTRY_DDL; one row per device.
     """
+    judged = with_judged_columns(events, registry)
+    broken = bits_of([rule.failing for rule in rules]).alias("broken_rules")
+    held = bits_of([mark.holds for mark in marks]).alias("marks")
+    return judged.select(*events.columns, *VERDICT_COLUMNS[:-2], broken, held)
+
+
+def with_judged_columns(events: DataFrame, registry: DataFrame) -> DataFrame:
+    """Events with all of JUDGED_COLUMNS, and `is_registered`."""
     known = registry.withColumn("is_registered", F.lit(True)).drop("assume_time_zone")
     joined = events.join(F.broadcast(known), on="device_id", how="left")
     is_reading = F.col(READING_METRIC).isNotNull()
     ahead = F.expr(f"kafka_timestamp + INTERVAL {ACCEPTED_SECONDS_AHEAD} SECONDS")
-    known_by = joined.withColumns(
+    return joined.withColumns(
         {
             "metric": F.when(is_reading, F.coalesce("registered_metric", F.lit(READING_METRIC))),
             "latest_accepted_time": ahead,
@@ -65,22 +90,29 @@ def judge_events(events: DataFrame, registry: DataFrame, rules: Sequence[RowRule
             "is_registered": F.coalesce("is_registered", F.lit(False)),
         }
     )
-    bits = [F.when(rule.failing, _bit(index)).otherwise(_bits(0)) for index, rule in enumerate(rules)]
-    broken = reduce(Column.bitwiseOR, bits, _bits(0)).alias("broken_rules")
-    return known_by.select(*events.columns, *VERDICT_COLUMNS[:-1], broken)
+
+
+def bits_of(conditions: Sequence[Column]) -> Column:
+    """One number with bit i set where condition i is true."""
+    bits = [F.when(condition, _bit(index)).otherwise(_bits(0)) for index, condition in enumerate(conditions)]
+    return reduce(Column.bitwiseOR, bits, _bits(0))
 
 
 def quality_flag(rules: Sequence[RowRule]) -> Column:
     """The flag of a judged event: the first of out_of_range, suspect, unknown_device, valid that applies."""
-    ranges = {rule_id for name in (*METRICS, READING_METRIC) for rule_id in schemas.range_rules(name)}
-    range_bits = sum(1 << index for index, rule in enumerate(rules) if rule.rule_id in ranges)
     broken = F.col("broken_rules")
     return (
-        F.when(broken.bitwiseAND(_bits(range_bits)) != 0, schemas.OUT_OF_RANGE)
+        F.when(broken.bitwiseAND(_bits(range_bits(rules))) != 0, schemas.OUT_OF_RANGE)
         .when(broken != 0, schemas.SUSPECT)
         .when(~F.col("is_registered"), schemas.UNKNOWN_DEVICE)
         .otherwise(schemas.VALID)
     )
+
+
+def range_bits(rules: Sequence[RowRule]) -> int:
+    """The bits of those rules that judge registered ranges."""
+    ranges = {rule_id for name in (*METRICS, READING_METRIC) for rule_id in schemas.range_rules(name)}
+    return sum(1 << index for index, rule in enumerate(rules) if rule.rule_id in ranges)
 
 
 def rule_names(rules: Sequence[RowRule]) -> Column:
@@ -98,9 +130,14 @@ def refusing_code(rules: Sequence[RowRule]) -> Column:
     return F.when(refused, F.coalesce(*codes, F.lit(None).cast("string")))
 
 
-def broken_names(broken: int, rules: Sequence[RowRule]) -> list[str]:
-    """The ids of the rules whose bits are set in `broken`."""
-    return [rule.rule_id for index, rule in enumerate(rules) if broken >> index & 1]
+def named_bits(bits: int, names: Sequence[str]) -> list[str]:
+    """Those of the names whose bits are set."""
+    return [name for index, name in enumerate(names) if bits >> index & 1]
+
+
+def has_bit(column: str, index: int) -> Column:
+    """Whether bit `index` of a column is set."""
+    return F.col(column).bitwiseAND(_bit(index)) != 0
 
 
 def _bits(value: int) -> Column:
@@ -112,4 +149,4 @@ def _bit(index: int) -> Column:
 
 
 def _is_broken(index: int) -> Column:
-    return F.col("broken_rules").bitwiseAND(_bit(index)) != 0
+    return has_bit("broken_rules", index)

@@ -7,15 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import reduce
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from sluice import schemas
-from sluice.schemas import COORDINATES, SILVER_DUPLICATES, SILVER_QUARANTINE, SILVER_READINGS
+from sluice.schemas import COORDINATES, SILVER_DUPLICATES, SILVER_HELD, SILVER_QUARANTINE, SILVER_READINGS
 from sluice.transforms.contract import Contract
-from sluice.transforms.judge import RowRule, judge_events, quality_flag, refusing_code, rule_names
+from sluice.transforms.judge import (
+    VERDICT_COLUMNS,
+    Mark,
+    RowRule,
+    has_bit,
+    judge_events,
+    quality_flag,
+    refusing_code,
+    rule_names,
+    with_judged_columns,
+)
 from sluice.transforms.parse import EVENT_COLUMNS, Limits, parse_events
 from sluice.transforms.records import RAW_COLUMNS, RECORD_COLUMNS
 from sluice.transforms.suspects import decide_suspects
@@ -23,9 +34,8 @@ from sluice.transforms.suspects import decide_suspects
 ACCEPTED, REFUSED, SUSPECT = "accepted", "refused", "suspect"
 PARSING, RULES, DEDUPLICATION = "parse", "rules", "deduplicate"
 # What a flagged row has beside RECORD_COLUMNS and EVENT_COLUMNS.
-_VERDICTS = ("metric", "customer", "site", "event_date", "is_registered", "broken_rules")
 _FLAGS = ("state", "stage", "error_code", "error_detail")
-FLAGGED_COLUMNS = (*RECORD_COLUMNS, *EVENT_COLUMNS, *_VERDICTS, *_FLAGS, "unknown_fields")
+FLAGGED_COLUMNS = (*RECORD_COLUMNS, *EVENT_COLUMNS, *VERDICT_COLUMNS, *_FLAGS, "unknown_fields")
 
 
 class Promotion(NamedTuple):
@@ -40,13 +50,17 @@ class Reader(NamedTuple):
 
     Attributes:
         registry: columns of REGISTRY_DDL; one row per device.
-        rules: in the suite's order; at most 62.
+        rules: in the suite's order; at most MAX_BITS.
+        marks: what else is counted of readable rows; at most MAX_BITS.
+        judges_together: whether some rule compares the rows of a batch with each other.
     """
 
     contract: Contract
     registry: DataFrame
     rules: Sequence[RowRule]
     limits: Limits
+    marks: Sequence[Mark] = ()
+    judges_together: bool = False
 
 
 def flag_records(records: DataFrame, reader: Reader) -> DataFrame:
@@ -61,10 +75,24 @@ def flag_records(records: DataFrame, reader: Reader) -> DataFrame:
         FLAGGED_COLUMNS. Of a suspect only RECORD_COLUMNS mean anything; give them to `decide_doubtful`.
     """
     parsed = parse_events(records, reader.contract, reader.limits)
-    judged = judge_events(parsed, reader.registry, reader.rules).withColumn("error_code", refusing_code(reader.rules))
+    if reader.judges_together:
+        return _flag_together(parsed, reader)
+    judged = judge_events(parsed, reader.registry, reader.rules, reader.marks)
+    coded = judged.withColumn("error_code", refusing_code(reader.rules))
     state = F.when(~F.col("is_certain"), SUSPECT).when(F.col("error_code").isNotNull(), REFUSED).otherwise(ACCEPTED)
     unknown = F.lit(None).cast("array<string>").alias("unknown_fields")
-    return _flagged(judged.select("*", state.alias("state"), unknown), F.lit(RULES), reader)
+    return _flagged(coded.select("*", state.alias("state"), unknown), F.lit(RULES), reader)
+
+
+def _flag_together(parsed: DataFrame, reader: Reader) -> DataFrame:
+    """As `flag_records`, no suspects left: certain rows and decided ones in one frame before rules see them."""
+    nothing = {name: F.lit(None).cast("string") for name in ("_parse_code", "_parse_detail")}
+    certain = parsed.where("is_certain").drop("is_certain").withColumns(nothing)
+    certain = certain.withColumn("unknown_fields", F.lit(None).cast("array<string>"))
+    decided = certain.unionByName(_decide(parsed.where(~F.col("is_certain")), reader))
+    readable = F.col("_parse_code").isNull()
+    judged = judge_events(decided.where(readable), reader.registry, reader.rules, reader.marks)
+    return _flag_decided(judged.unionByName(judge_events(decided.where(~readable), reader.registry, (), ())), reader)
 
 
 def decide_doubtful(flagged: DataFrame, reader: Reader) -> DataFrame:
@@ -73,17 +101,25 @@ def decide_doubtful(flagged: DataFrame, reader: Reader) -> DataFrame:
     Returns:
         FLAGGED_COLUMNS, one row per suspect.
     """
-    suspects = flagged.where(F.col("state") == SUSPECT).select(*RECORD_COLUMNS)
+    decided = _decide(flagged.where(F.col("state") == SUSPECT), reader)
+    return _flag_decided(judge_events(decided, reader.registry, reader.rules, reader.marks), reader)
+
+
+def _decide(suspects: DataFrame, reader: Reader) -> DataFrame:
     zones = reader.registry.select("device_id", "assume_time_zone")
-    decided = decide_suspects(suspects, zones, reader.contract, reader.limits)
-    renamed = decided.withColumnsRenamed({"error_code": "_parse_code", "error_detail": "_parse_detail"})
-    judged = judge_events(renamed, reader.registry, reader.rules)
+    decided = decide_suspects(suspects.select(*RECORD_COLUMNS), zones, reader.contract, reader.limits)
+    return decided.withColumnsRenamed({"error_code": "_parse_code", "error_detail": "_parse_detail"})
+
+
+def _flag_decided(judged: DataFrame, reader: Reader) -> DataFrame:
     readable = F.col("_parse_code").isNull()
-    code = F.coalesce("_parse_code", refusing_code(reader.rules))
+    code = F.when(readable, refusing_code(reader.rules)).otherwise(F.col("_parse_code"))
     state = F.when(F.col("error_code").isNotNull(), REFUSED).otherwise(ACCEPTED)
     stated = judged.withColumn("error_code", code).withColumn("state", state)
-    unread = stated.withColumn("broken_rules", F.when(readable, F.col("broken_rules")).otherwise(F.lit(0)))
-    return _flagged(unread, F.when(readable, RULES).otherwise(PARSING), reader, F.col("_parse_detail"))
+    bits = {name: F.when(readable, F.col(name)).otherwise(F.lit(0)) for name in ("broken_rules", "marks")}
+    return _flagged(
+        stated.withColumns(bits), F.when(readable, RULES).otherwise(PARSING), reader, F.col("_parse_detail")
+    )
 
 
 def _flagged(judged: DataFrame, stage: Column, reader: Reader, detail: Column | None = None) -> DataFrame:
@@ -94,13 +130,40 @@ def _flagged(judged: DataFrame, stage: Column, reader: Reader, detail: Column | 
         *[name for name in RECORD_COLUMNS if name != "raw"],
         F.when(F.col("state") != ACCEPTED, F.col("raw")).alias("raw"),
         *EVENT_COLUMNS,
-        *_VERDICTS,
+        *VERDICT_COLUMNS,
         "state",
         F.when(refused, stage).alias("stage"),
         F.when(refused, F.col("error_code")).alias("error_code"),
         F.when(refused, explained).alias("error_detail"),
         "unknown_fields",
     )
+
+
+def sample_broken(flagged: DataFrame, reader: Reader, wanted: Sequence[tuple[int, Sequence[str]]], size: int) -> DataFrame:
+    """A few of the rows that break rules, with the values the rules saw.
+
+    Args:
+        flagged: FLAGGED_COLUMNS of readable rows.
+        wanted: indexes of rules, each with the names of its judged columns.
+        size: rows per rule.
+
+    Returns:
+        `rule` (index), then the judged columns of all wanted rules; at most `size` rows per rule.
+    """
+    columns = sorted({name for _, names in wanted for name in names})
+    few = [
+        flagged.where(has_bit("broken_rules", index)).limit(size).withColumn("rule", F.lit(index))
+        for index, _ in wanted
+    ]
+    events = reduce(DataFrame.unionAll, few).select(*RECORD_COLUMNS, *EVENT_COLUMNS, "rule")
+    return with_judged_columns(events, reader.registry).select("rule", *columns)
+
+
+def select_held(records: DataFrame, promotion: Promotion) -> DataFrame:
+    """Records in the columns of silver/held."""
+    raw = {name: F.col(f"raw.{name}") for name in RAW_COLUMNS}
+    marked = {"ingest_date": F.to_date("ingested_at"), "promotion_id": F.lit(promotion.promotion_id)}
+    return records.withColumns({**raw, **marked, "status": F.lit(schemas.HELD_OPEN)}).select(*_typed(SILVER_HELD))
 
 
 def without_repeats(accepted: DataFrame, repeats: DataFrame) -> DataFrame:

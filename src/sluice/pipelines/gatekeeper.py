@@ -1,0 +1,164 @@
+"""The gate of one layer: decides each promotion, and writes the decision down before anything follows from it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from sluice import schemas
+from sluice.errors import CheckpointLost
+from sluice.pipelines.rulebook import CONTRACT, REGISTRY, SUITE, Rulebook
+from sluice.quality.breaker import Breaker, parse_breaker
+from sluice.quality.docs_page import docs_page, result_path
+from sluice.quality.facts import HISTORY_BATCHES
+from sluice.quality.gate import Gate
+from sluice.quality.results import RuleCounts, row_result, suite_result
+from sluice.settings import Settings
+from sluice.tables.decisions import Decision, Decisions
+from sluice.tables.lake import Lake, write_atomically
+
+_OVERRIDDEN = "approved by {by}: {why}"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the gate is asked about one promotion.
+
+    Attributes:
+        rows: the ledger's counts, should the batch be promoted; `rows_in` is their sum.
+        counts: per row rule what the pass counted, by rule_id.
+        facts: what batch rules judge, by batch column.
+        overridden: who approves a batch that was held, and why; None for a batch that comes for the first time.
+    """
+
+    promotion_id: str
+    batch_id: int
+    table_version: int
+    rulebook: Rulebook
+    rows: Mapping[str, int]
+    rule_counts: Mapping[str, int]
+    counts: Mapping[str, RuleCounts]
+    facts: Mapping[str, float | None]
+    decided_at: datetime
+    score: float | None = None
+    position: Mapping[str, Any] = field(default_factory=dict)
+    parent: str | None = None
+    overridden: tuple[str, str] | None = None
+
+
+class Gatekeeper:
+    """Decides the promotions of one layer and keeps its circuit breaker."""
+
+    def __init__(self, settings: Settings, lake: Lake, layer: str) -> None:
+        self._settings = settings.gate
+        self._lake = lake
+        self._layer = layer
+        self._checkpoint = lake.checkpoint_path(layer)
+        self._gates: dict[str, Gate] = {}
+        self.decisions = Decisions(self._checkpoint)
+
+    def decide(self, question: Question) -> Decision:
+        """The gate's decision, on disk with everything a replay needs."""
+        began = time.monotonic()
+        results = [row_result(rule, question.counts[rule.rule_id]) for rule in question.rulebook.suite.row_rules]
+        judgement = self._gate(question).judge(question.facts, question.counts)
+        verdict, why = judgement.verdict, judgement.why
+        if question.overridden and verdict == schemas.HOLD:
+            verdict = schemas.PROMOTE_WITH_WARNINGS
+        if question.overridden:
+            why = _OVERRIDDEN.format(by=question.overridden[0], why=question.overridden[1])
+        breaker = self.breaker()
+        if question.overridden is None:
+            breaker = breaker.after(verdict, question.batch_id, question.decided_at, self._settings.holds_to_open)
+        promotion = {
+            **self._described(question),
+            **rows_of(question.rows, verdict),
+            "verdict": verdict,
+            "why": why or None,
+            "breaker_state": breaker.state,
+            "gate_seconds": time.monotonic() - began,
+        }
+        meta = {**promotion, "facts": dict(question.facts), "decided_at": question.decided_at.isoformat()}
+        self._keep_result(question, suite_result(question.rulebook.suite, results, judgement.batch_results, _plain(meta)))
+        decision = Decision(question.table_version, promotion, question.facts, breaker.as_json())
+        self._keep_texts(question)
+        self.decisions.keep(decision)
+        return decision
+
+    def settle(self, decision: Decision) -> None:
+        """Makes the decision's breaker the layer's own; doing so twice changes nothing."""
+        breaker = parse_breaker(decision.breaker)
+        if breaker.last_batch_id > self.breaker().last_batch_id:
+            write_atomically(self._checkpoint / "breaker.json", json.dumps(breaker.as_json()) + "\n")
+
+    def breaker(self) -> Breaker:
+        """The layer's circuit breaker as it was kept last.
+
+        Raises:
+            CheckpointLost: its file is damaged.
+        """
+        path = self._checkpoint / "breaker.json"
+        try:
+            return parse_breaker(json.loads(path.read_text("utf-8")))
+        except FileNotFoundError:
+            return Breaker()
+        except (OSError, ValueError) as error:
+            raise CheckpointLost(f"the breaker {path} is damaged: {error}", "delete the file to close it") from None
+
+    def next_try(self) -> datetime | None:
+        """When a micro-batch may be taken: None for now, else the end of the breaker's pause."""
+        moment = self.breaker().next_try(self._settings.probe_after_seconds)
+        return moment if moment and moment > datetime.now(timezone.utc) else None
+
+    def past_facts(self, batch_id: int) -> list[Mapping[str, float | None]]:
+        """The facts of the last batches before this one that were not empty, oldest first."""
+        decisions = self.decisions.latest(schemas.BATCH, batch_id, HISTORY_BATCHES)
+        return [decision.facts for decision in decisions if decision.verdict != schemas.EMPTY]
+
+    def _gate(self, question: Question) -> Gate:
+        digest = question.rulebook.hashes[SUITE]
+        if digest not in self._gates:
+            self._gates = {digest: Gate(question.rulebook.suite)}
+        return self._gates[digest]
+
+    def _described(self, question: Question) -> dict[str, Any]:
+        hashes = question.rulebook.hashes
+        by = question.overridden[0] if question.overridden else None
+        return {
+            "promotion_id": question.promotion_id,
+            "layer": self._layer,
+            "kind": schemas.APPROVE if question.overridden else schemas.BATCH,
+            "parent_promotion_id": question.parent,
+            "batch_id": question.batch_id,
+            **question.position,
+            "suite": question.rulebook.suite.name,
+            **{f"{kind}_hash": hashes.get(kind) for kind in (SUITE, CONTRACT, REGISTRY)},
+            "rule_counts": dict(question.rule_counts),
+            "score": question.score,
+            "docs_page": docs_page(self._layer, question.promotion_id),
+            "decided_by": by,
+            "decided_at": question.decided_at,
+        }
+
+    def _keep_result(self, question: Question, result: Mapping[str, Any]) -> None:
+        path = result_path(self._lake.path, self._layer, question.promotion_id)
+        write_atomically(path, json.dumps(result, default=str) + "\n")
+
+    def _keep_texts(self, question: Question) -> None:
+        for name, digest in question.rulebook.hashes.items():
+            self.decisions.keep_text(name, digest, question.rulebook.texts[name])
+
+
+def rows_of(rows: Mapping[str, int], verdict: str) -> dict[str, int]:
+    """The ledger's counts under a verdict: all rows of a refused batch are held."""
+    if verdict not in schemas.REFUSING_VERDICTS:
+        return dict(rows)
+    return {name: 0 for name in rows} | {"rows_in": rows["rows_in"], "rows_held": rows["rows_in"]}
+
+
+def _plain(meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in meta.items() if value is not None}

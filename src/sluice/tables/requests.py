@@ -1,0 +1,99 @@
+"""Requests to the owner of a layer: small files that it carries out between micro-batches and answers.
+
+A request that was taken up and not answered, because the owner died, is carried out again by the next one:
+what it asks for must come to the same however often it is done.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sluice.tables.lake import Lake, write_atomically
+
+_ANSWERED = ".answer"
+_KEEP_ANSWERS_SECONDS = 7 * 86_400
+
+
+@dataclass(frozen=True)
+class Request:
+    """Something a person asks of a layer's owner.
+
+    Attributes:
+        action: approve or reject.
+        subject: the promotion it is about.
+    """
+
+    request_id: str
+    layer: str
+    action: str
+    subject: str
+    by: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a request.
+
+    Attributes:
+        done: false if it was refused; `message` then says why.
+    """
+
+    done: bool
+    message: str
+
+
+def submit_request(lake: Lake, layer: str, action: str, subject: str, by: str, why: str) -> Request:
+    """Leaves a request; it is there until it has been answered, whoever owns the layer meanwhile."""
+    request = Request(f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}", layer, action, subject, by, why)
+    write_atomically(_path(lake, request), json.dumps(asdict(request)) + "\n")
+    return request
+
+
+def pending_requests(lake: Lake, layer: str) -> list[Request]:
+    """The layer's unanswered requests, oldest first; a file that is no request is passed over."""
+    found = []
+    for path in sorted(_folder(lake, layer).glob("[0-9]*.json")):
+        if path.name.endswith(f"{_ANSWERED}.json"):
+            continue
+        content = _read(path)
+        if content is not None:
+            found.append(Request(**content))
+    return found
+
+
+def answer_request(lake: Lake, request: Request, answer: Answer) -> None:
+    """Answers a request and takes it away; answers older than a week go too."""
+    path = _path(lake, request)
+    write_atomically(path.with_name(f"{request.request_id}{_ANSWERED}.json"), json.dumps(asdict(answer)) + "\n")
+    path.unlink(missing_ok=True)
+    for old in path.parent.glob(f"*{_ANSWERED}.json"):
+        if time.time() - old.stat().st_mtime > _KEEP_ANSWERS_SECONDS:
+            old.unlink(missing_ok=True)
+
+
+def find_answer(lake: Lake, request: Request) -> Answer | None:
+    """The answer to a request, or None while there is none."""
+    content = _read(_path(lake, request).with_name(f"{request.request_id}{_ANSWERED}.json"))
+    return None if content is None else Answer(bool(content["done"]), str(content["message"]))
+
+
+def _folder(lake: Lake, layer: str) -> Path:
+    return lake.path / "_requests" / layer
+
+
+def _path(lake: Lake, request: Request) -> Path:
+    return _folder(lake, request.layer) / f"{request.request_id}.json"
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
