@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
 from sluice.embedded.broker import running_broker
-from sluice.embedded.java import find_java
 from sluice.pipelines.driver import order_layers, run_layers, start_logging
 from sluice.settings import Settings
 from sluice.sources.kafka import require_topic, resolve_bootstrap
@@ -22,8 +20,6 @@ def run_from_settings(settings: Settings, layers: Sequence[str], *, once: bool) 
     """
     start_logging()
     wanted = order_layers([layer.strip() for layer in layers])
-    # PySpark starts the `java` of JAVA_HOME, else the first on PATH, whatever its version.
-    os.environ["JAVA_HOME"] = str(find_java().parent.parent)
     bootstrap_servers = find_topic(settings) if "bronze" in wanted else None
     run_layers(settings, wanted, bootstrap_servers, once=once)
 

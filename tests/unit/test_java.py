@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.embedded.java import find_java, java_version
+from sluice.java import find_java, java_version
 from sluice.errors import JavaMissing
 
 
