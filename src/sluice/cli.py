@@ -10,7 +10,7 @@ import typer
 
 from sluice.commands import broker, demo, doctor, generate, importing, query, run, status
 from sluice.commands.context import Invocation
-from sluice.errors import EXIT_DONE, EXIT_USAGE, SluiceError
+from sluice.errors import EXIT_DONE, EXIT_USAGE, SluiceError, print_error
 
 app = typer.Typer(
     name="sluice",
@@ -89,10 +89,3 @@ def run_command(arguments: list[str]) -> int:
             return int(getattr(error, "exit_code", EXIT_USAGE))
         raise
     return result if isinstance(result, int) else EXIT_DONE
-
-
-def print_error(error: SluiceError) -> None:
-    """One line for what happened, one for what to do next, on standard error."""
-    typer.echo(f"sluice: {error.message}", err=True)
-    if error.hint:
-        typer.echo(f"  next: {error.hint}", err=True)

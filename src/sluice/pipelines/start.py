@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from sluice.embedded.broker import running_broker
@@ -45,7 +44,7 @@ def job_main(layer: str) -> int:
     import argparse
     from pathlib import Path
 
-    from sluice.errors import SluiceError
+    from sluice.errors import SluiceError, print_error
     from sluice.settings import load_settings
 
     parser = argparse.ArgumentParser(description=f"The {layer} job.")
@@ -55,6 +54,6 @@ def job_main(layer: str) -> int:
     try:
         run_from_settings(load_settings(arguments.config), [layer], once=arguments.once)
     except SluiceError as error:
-        sys.stderr.write(f"sluice: {error.message}\n" + (f"  next: {error.hint}\n" if error.hint else ""))
+        print_error(error)
         return error.exit_code
     return 0
