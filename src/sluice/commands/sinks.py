@@ -70,23 +70,16 @@ def open_sink(kind: SinkKind, out: Path | None, settings: Settings) -> Iterator[
 
 @contextmanager
 def _kafka_sink(settings: Settings) -> Iterator[tuple[Sink, str]]:
+    from sluice.pipelines.start import find_broker
     from sluice.sources import kafka
 
-    embedded = None if settings.kafka.bootstrap_servers else _embedded_address(settings)
-    address = kafka.resolve_bootstrap(settings, embedded)
+    address = find_broker(settings)
     sink = kafka.producer(address, settings.kafka.topic, settings.kafka.options)
     try:
         yield sink, f"{settings.kafka.topic} on {address}"
         sink.close()
     finally:
         sink.abandon()
-
-
-def _embedded_address(settings: Settings) -> str | None:
-    from sluice.embedded.broker import running_broker
-
-    broker = running_broker(settings.broker.data_path)
-    return broker.bootstrap_servers if broker else None
 
 
 def print_summary_json(summary: dict[str, Any], to_stderr: bool) -> None:

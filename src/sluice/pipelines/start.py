@@ -23,14 +23,23 @@ def run_from_settings(settings: Settings, layers: Sequence[str], *, once: bool) 
     run_layers(settings, wanted, bootstrap_servers, once=once)
 
 
+def find_broker(settings: Settings) -> str:
+    """The address in kafka.bootstrap_servers, else that of the embedded broker, if it is up; asks neither.
+
+    Raises:
+        BrokerDown: there is neither.
+    """
+    embedded = None if settings.kafka.bootstrap_servers else running_broker(settings.broker.data_path)
+    return resolve_bootstrap(settings, embedded.bootstrap_servers if embedded else None)
+
+
 def find_topic(settings: Settings) -> str:
     """The broker's address, once it is sure that the topic is there.
 
     Raises:
         BrokerDown, TopicMissing: as it says.
     """
-    embedded = running_broker(settings.broker.data_path)
-    bootstrap_servers = resolve_bootstrap(settings, embedded.bootstrap_servers if embedded else None)
+    bootstrap_servers = find_broker(settings)
     require_topic(bootstrap_servers, settings.kafka.topic, settings.kafka.options)
     return bootstrap_servers
 
