@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from sluice.embedded.jars import GROUPS, LIST_NAME, jar_faults, read_jar_list, sha256_of  # noqa: E402
-from sluice.java import find_java  # noqa: E402
 from sluice.errors import DependencyError, SluiceError, print_error  # noqa: E402
+from sluice.java import find_java  # noqa: E402
 
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
