@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import json
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sluice.errors import EXIT_DONE, UsageError
+from sluice.errors import UsageError
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,13 +58,8 @@ def open_sink(kind: SinkKind, out: Path | None, settings: Settings) -> Iterator[
     from sluice.simulator.sinks import FileSink, LineSink
 
     sink: LineSink = FileSink(out) if out is not None else LineSink(sys.stdout.buffer)
-    try:
-        yield sink, str(out) if out is not None else "standard output"
-        sink.close()
-    except BrokenPipeError:
-        # The reader has seen enough (`| head`); what is still buffered must not fail again at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(EXIT_DONE) from None
+    yield sink, str(out) if out is not None else "standard output"
+    sink.close()
 
 
 @contextmanager
