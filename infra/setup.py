@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from sluice.embedded.jars import GROUPS, LIST_NAME, jar_faults, read_jar_list, sha256_of  # noqa: E402
-from sluice.embedded.java import find_java  # noqa: E402
-from sluice.errors import DependencyError, SluiceError  # noqa: E402
+from sluice.errors import DependencyError, SluiceError, print_error  # noqa: E402
+from sluice.java import find_java  # noqa: E402
 
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
             install_project()
             fetch_jars(java)
     except SluiceError as error:
-        sys.stderr.write(f"setup: {error.message}\n" + (f"  next: {error.hint}\n" if error.hint else ""))
+        print_error(error, "setup")
         return error.exit_code
     return 0
 

@@ -44,22 +44,13 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 @pytest.fixture(scope="session")
 def small_lake(spark: SparkSession, broker: RunningBroker, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake that the pipelines have drained: 3,000 events of all versions, with every kind of fault."""
-    from sluice.simulator.plan import FAULTS, parse_shares, parse_versions, resolve_plan
+    from sluice.simulator.plan import resolve_plan
     from sluice.simulator.stream import message_batches
     from tests.streaming.conftest import open_workshop
 
     workshop = open_workshop(spark, broker, tmp_path_factory.mktemp("small") / "lake")
-    plan, _ = resolve_plan(
-        now_ms=int(time.time() * 1000),
-        rate=0,
-        events=3000,
-        devices=60,
-        start_ms=None,
-        interval_seconds=None,
-        seed=3,
-        versions=parse_versions("1=0.3,2=0.5,reading=0.2"),
-        faults=parse_shares("late=0.05,duplicate=0.02,corrupt=0.02,out_of_range=0.02", FAULTS, "--faults"),
-    )
+    faults = {"late": 0.05, "duplicate": 0.02, "corrupt": 0.02, "out_of_range": 0.02}
+    plan, _ = resolve_plan(now_ms=int(time.time() * 1000), events=3000, devices=60, seed=3, faults=faults)
     workshop.send([value for batch in message_batches(plan) for value in batch.values])
     workshop.drain()
     return workshop.lake.path

@@ -22,10 +22,12 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "schemas": set(),
     "settings": LEAVES,
+    "java": LEAVES,
     "transforms": {"errors", "schemas"},
-    **{name: {"errors", "schemas", "settings"} for name in ("quality", "sources", "tables", "embedded", "simulator")},
+    **{name: {"errors", "schemas", "settings"} for name in ("quality", "sources", "tables", "simulator")},
+    "embedded": {"errors", "schemas", "settings", "java"},
     # It makes the lake's tables queryable by name, so it must know where in a lake they lie: Lake, nothing of Delta.
-    "session": {"errors", "schemas", "settings", "tables.lake"},
+    "session": {"errors", "schemas", "settings", "java", "tables.lake"},
 }
 ALLOWED["alerting"] = ALLOWED["serving"] = {"errors", "schemas", "settings", "tables"}
 BELOW_PIPELINES = {*ALLOWED}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 
 from sluice.commands import broker, demo, doctor, generate, importing, query, run, status
 from sluice.commands.context import Invocation
-from sluice.errors import EXIT_DONE, EXIT_USAGE, SluiceError
+from sluice.errors import EXIT_DONE, EXIT_USAGE, SluiceError, print_error
 
 app = typer.Typer(
     name="sluice",
@@ -71,6 +72,7 @@ def run_command(arguments: list[str]) -> int:
     """
     try:
         result = app(hoist_global_options(arguments), standalone_mode=False)
+        sys.stdout.flush()
     except SluiceError as error:
         print_error(error)
         return error.exit_code
@@ -79,9 +81,11 @@ def run_command(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("stopped", err=True)
         return EXIT_DONE
-    except BrokenPipeError:
-        # The reader of our output has gone (`sluice query … | head`).
-        sys.stderr.close()
+    except (BrokenPipeError, SystemExit) as stop:
+        # Typer and Rich turn the first into the second.
+        if not isinstance(stop, BrokenPipeError) and not isinstance(stop.__context__, BrokenPipeError):
+            raise
+        _forget_output()
         return EXIT_DONE
     except Exception as error:
         if shown := getattr(error, "show", None):
@@ -91,8 +95,6 @@ def run_command(arguments: list[str]) -> int:
     return result if isinstance(result, int) else EXIT_DONE
 
 
-def print_error(error: SluiceError) -> None:
-    """One line for what happened, one for what to do next, on standard error."""
-    typer.echo(f"sluice: {error.message}", err=True)
-    if error.hint:
-        typer.echo(f"  next: {error.hint}", err=True)
+def _forget_output() -> None:
+    """Once its reader has gone (`sluice query … | head`), what is still buffered must not fail again at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)

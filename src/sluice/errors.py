@@ -1,10 +1,11 @@
 """Every error a user can meet: a fact, what to do next, and the exit code of the command.
 
-A message says what happened and where; ``hint`` says what to type or edit. The command line prints both
-without a stack trace.
+A message says what happened and where; ``hint`` says what to type or edit. Both are printed without a stack trace.
 """
 
 from __future__ import annotations
+
+import sys
 
 EXIT_DONE = 0
 EXIT_NOT_ALL_RIGHT = 1
@@ -26,6 +27,11 @@ class SluiceError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+def print_error(error: SluiceError, program: str = "sluice") -> None:
+    """One line for what happened, one for what to do next, on standard error."""
+    sys.stderr.write(f"{program}: {error.message}\n" + (f"  next: {error.hint}\n" if error.hint else ""))
 
 
 class UsageError(SluiceError):

@@ -12,6 +12,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from sluice.errors import JarsMissing, LakeMissing
+from sluice.java import find_java
 from sluice.schemas import TABLES
 from sluice.settings import Settings, home, load_settings
 from sluice.tables.lake import Lake
@@ -47,6 +48,7 @@ def open_session(settings: Settings, app_name: str = "sluice") -> SparkSession:
 
     Raises:
         JarsMissing: Spark is to be started here and the jars are not where `make setup` puts them.
+        JavaMissing: … and no Java that it runs on is to be found.
     """
     # Python shows collected times in the process's zone; Spark's own is pinned below.
     os.environ["TZ"] = "UTC"
@@ -58,6 +60,8 @@ def open_session(settings: Settings, app_name: str = "sluice") -> SparkSession:
         return builder.getOrCreate()
     for key, value in _local_options(settings).items():
         builder = builder.config(key, value)
+    # PySpark starts the `java` of JAVA_HOME, else the first on PATH, whatever its version.
+    os.environ["JAVA_HOME"] = str(find_java().parent.parent)
     with _errors_of_jvm_in(settings.lake.path / "_logs" / "spark.log"):
         return builder.getOrCreate()
 

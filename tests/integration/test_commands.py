@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.conftest import BIN, ROOT, Run, environment
+from tests.topics import new_topic
 
 from sluice.embedded.broker import RunningBroker
 
@@ -134,17 +135,10 @@ def test_status_tells_the_lag_of_each_layer_and_exits_1_while_one_is_behind(slui
 
 
 def test_ctrl_c_ends_run_between_two_micro_batches_with_exit_0(broker: RunningBroker, tmp_path: Path) -> None:
-    import uuid
-
-    from kafka import KafkaAdminClient
-    from kafka.admin import NewTopic
-
-    topic = f"stop.{uuid.uuid4().hex}"
-    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
-    admin.create_topics([NewTopic(topic, 1, 1)])
-    admin.close()
     settings = environment(
-        lake__path=tmp_path / "lake", kafka__bootstrap_servers=broker.bootstrap_servers, kafka__topic=topic
+        lake__path=tmp_path / "lake",
+        kafka__bootstrap_servers=broker.bootstrap_servers,
+        kafka__topic=new_topic(broker, 1, "stop"),
     )
     process = subprocess.Popen(
         [str(BIN / "sluice"), "run"],

@@ -8,15 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.partitioner.default import murmur2
+from tests.topics import new_topic
 
 from sluice.embedded.broker import RunningBroker, start_broker, stop_broker
 from sluice.errors import TopicMissing
@@ -46,11 +46,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 @pytest.fixture
 def topic(broker: RunningBroker) -> str:
-    name = f"generate-{uuid.uuid4().hex[:8]}"
-    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
-    admin.create_topics({name: {"num_partitions": PARTITIONS, "replication_factor": 1}}, wait_for_metadata=True)
-    admin.close()
-    return name
+    return new_topic(broker, PARTITIONS, "generate")
 
 
 def records(address: str, topic: str) -> list[Any]:

@@ -8,12 +8,12 @@ import sqlite3
 import subprocess
 import sys
 import time
-import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
+from tests.topics import new_topic
 
 from sluice.embedded.broker import RunningBroker
 from sluice.sources.kafka import end_offsets
@@ -59,11 +59,7 @@ def lines_of(*arguments: str | Path) -> bytes:
 @pytest.fixture
 def place(broker: RunningBroker) -> tuple[str, str]:
     """Address and name of a topic of one partition."""
-    topic = f"import-{uuid.uuid4().hex[:8]}"
-    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
-    admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
-    admin.close()
-    return broker.bootstrap_servers, topic
+    return broker.bootstrap_servers, new_topic(broker, 1, "import")
 
 
 def records(place: tuple[str, str]) -> list[tuple[bytes | None, bytes]]:

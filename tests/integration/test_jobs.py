@@ -6,14 +6,12 @@ import os
 import signal
 import subprocess
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kafka import KafkaAdminClient
-from kafka.admin import NewTopic
 from tests.integration.conftest import BIN, ROOT, Run, environment
+from tests.topics import new_topic
 
 from sluice.embedded.broker import RunningBroker
 from sluice.serving.lake import open_lake
@@ -48,14 +46,10 @@ def wait_until(is_so: Callable[[], bool], seconds: float, why: Callable[[], str]
 def test_three_jobs_at_the_same_time_fill_one_lake_and_end_cleanly_on_sigterm(
     broker: RunningBroker, tmp_path: Path, sluice: Run
 ) -> None:
-    topic = f"jobs.{uuid.uuid4().hex}"
-    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
-    admin.create_topics([NewTopic(topic, 2, 1)])
-    admin.close()
     settings = {
         "lake__path": tmp_path / "lake",
         "kafka__bootstrap_servers": broker.bootstrap_servers,
-        "kafka__topic": topic,
+        "kafka__topic": new_topic(broker, 2, "jobs"),
     }
     sent = sluice(
         "generate", "--events", "2000", "--devices", "50", "--faults", "duplicate=0.02,corrupt=0.02", **settings

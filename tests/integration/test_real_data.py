@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import subprocess
-import uuid
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from kafka import KafkaAdminClient
-from kafka.admin import NewTopic
 from tests.integration.conftest import BIN, ROOT, environment
+from tests.topics import new_topic
 
 from sluice.embedded.broker import RunningBroker
 from sluice.serving.lake import open_lake
@@ -31,12 +29,10 @@ REPEATED_TIMES = [f"2014-01-07 02:{minute:02d}:00" for minute in range(0, 60, 5)
 @pytest.fixture(scope="module")
 def lake_path(broker: RunningBroker, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("real")
-    topic = f"real.{uuid.uuid4().hex}"
-    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
-    admin.create_topics([NewTopic(topic, 4, 1)])
-    admin.close()
     settings = environment(
-        lake__path=folder / "lake", kafka__bootstrap_servers=broker.bootstrap_servers, kafka__topic=topic
+        lake__path=folder / "lake",
+        kafka__bootstrap_servers=broker.bootstrap_servers,
+        kafka__topic=new_topic(broker, 4, "real"),
     )
     columns = ["--map", "Date=timestamp", "--map", "Temperature=temperature", "--map", "Humidity=humidity"]
     for arguments in (

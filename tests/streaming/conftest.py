@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer
-from kafka.admin import NewTopic
+from kafka import KafkaProducer
 from pyspark.sql import DataFrame, SparkSession
 
 from sluice.embedded.broker import RunningBroker
@@ -22,6 +20,7 @@ from sluice.pipelines.stream import BatchGate, start_stream
 from sluice.schemas import LAYERS, TABLES, Table
 from sluice.settings import Settings, load_settings
 from sluice.tables.lake import Lake
+from tests.topics import new_topic
 
 # What differs between two runs that did the same.
 BOOKKEEPING = {
@@ -93,11 +92,7 @@ class Workshop:
 
 def open_workshop(spark: SparkSession, broker: RunningBroker, lake: Path) -> Workshop:
     """A workshop with a new topic of two partitions."""
-    topic = f"test.{uuid.uuid4().hex}"
-    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
-    admin.create_topics([NewTopic(topic, 2, 1)])
-    admin.close()
-    options = {"lake.path": str(lake), "kafka.topic": topic}
+    options = {"lake.path": str(lake), "kafka.topic": new_topic(broker, 2)}
     return Workshop(spark, broker, load_settings(options=options, environment={}))
 
 

@@ -50,6 +50,8 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         builder = Builder()
         monkeypatch.setattr(session_module, "SparkSession", type("Session", (), {"builder": builder}))
         monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
+        # Put back afterwards, whatever open_session makes of it.
+        monkeypatch.setenv("JAVA_HOME", os.environ.get("JAVA_HOME", ""))
         if options.pop("submitted", False):
             monkeypatch.setenv("PYSPARK_GATEWAY_PORT", "1")
         return open_session(_settings(tmp_path, **options), "a name")
@@ -99,6 +101,20 @@ def test_under_spark_submit_master_memory_and_jars_are_its_own(opened: Any) -> N
     options = opened(submitted=True)
     assert not {"spark.master", "spark.driver.memory", "spark.jars", "spark.driver.extraJavaOptions"} & set(options)
     assert session_module.PINNED.items() <= options.items()
+
+
+def test_spark_is_started_with_a_java_that_fits_though_java_home_names_another(
+    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, version in (("jdk-11", "11.0.2"), ("jdk-17", "17.0.1")):
+        (tmp_path / name / "bin").mkdir(parents=True)
+        java = tmp_path / name / "bin" / "java"
+        java.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n", "utf-8")
+        java.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "jdk-17" / "bin"), prepend=os.pathsep)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk-11"))
+    opened()
+    assert os.environ["JAVA_HOME"] == str(tmp_path / "jdk-17")
 
 
 def test_absent_jars_are_named_with_what_fetches_them(tmp_path: Path) -> None:

@@ -40,7 +40,14 @@ def checkout(tmp_path: Path) -> Path:
     (folder / "src" / "sluice").mkdir(parents=True)
     shutil.copytree(ROOT / "infra", folder / "infra", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "src" / "sluice" / "embedded", folder / "src" / "sluice" / "embedded")
-    for name in ("Makefile", "requirements.lock", "setup.cfg", "pyproject.toml", "src/sluice/errors.py"):
+    for name in (
+        "Makefile",
+        "requirements.lock",
+        "setup.cfg",
+        "pyproject.toml",
+        "src/sluice/errors.py",
+        "src/sluice/java.py",
+    ):
         shutil.copy(ROOT / name, folder / name)
     (folder / "src" / "sluice" / "__init__.py").touch()
     return folder

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sluice.serving.lake import OpenLake
     from sluice.settings import Settings
 
-FAULTS = "late=0.02,duplicate=0.01,corrupt=0.01,out_of_range=0.02"
+FAULTS = {"late": 0.02, "duplicate": 0.01, "corrupt": 0.01, "out_of_range": 0.02}
 # The demo ends before Java's optimising compiler would have paid for itself.
 _JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
 _SHORT_RUN = {"spark__java_options": _JAVA, "kafka__bootstrap_servers": None}
@@ -68,30 +68,14 @@ def _step(screen: Any, number: int, text: str) -> None:
 
 
 def _generate(bootstrap_servers: str, settings: Settings, events: int, devices: int, seed: int) -> dict[str, Any]:
-    from sluice.simulator.drive import Clock, Schedule, Tally, drive
-    from sluice.simulator.plan import FAULTS as FAULT_NAMES
-    from sluice.simulator.plan import parse_shares, parse_versions, resolve_plan
-    from sluice.simulator.stream import message_batches
+    from sluice.simulator.drive import Clock, send_plan
+    from sluice.simulator.plan import resolve_plan
     from sluice.sources.kafka import producer
 
     clock = Clock()
-    plan, pace = resolve_plan(
-        now_ms=int(clock.wall_ms()),
-        rate=0,
-        events=events,
-        devices=devices,
-        start_ms=None,
-        interval_seconds=None,
-        seed=seed,
-        versions=parse_versions("1=0.3,2=0.5,reading=0.2"),
-        faults=parse_shares(FAULTS, FAULT_NAMES, "--faults"),
-    )
-    tally = Tally()
+    plan, pace = resolve_plan(now_ms=int(clock.wall_ms()), events=events, devices=devices, seed=seed, faults=FAULTS)
     sink = producer(bootstrap_servers, settings.kafka.topic, settings.kafka.options)
-    began = time.monotonic()
-    drive(message_batches(plan), sink, Schedule(plan, pace, clock), tally, lambda: False, clock, lambda _: None)
-    sink.close()
-    return tally.summary(time.monotonic() - began)
+    return send_plan(plan, pace, sink, clock)
 
 
 class _BarHandler(logging.Handler):

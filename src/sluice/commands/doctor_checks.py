@@ -31,7 +31,7 @@ def check_python() -> Iterator[Finding]:
 
 def check_java() -> Iterator[Finding]:
     """The Java that Spark and the broker are started with."""
-    from sluice.embedded.java import find_java, java_version
+    from sluice.java import find_java, java_version
 
     java = find_java()
     yield Finding("java", OK, f"version {java_version(java)} ({java})")

@@ -67,9 +67,8 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Sends events and prints what was sent; the summary goes to standard error when the events go to stdout."""
-    from sluice.simulator.drive import Clock, Schedule, Tally, drive
+    from sluice.simulator.drive import Clock, send_plan
     from sluice.simulator.plan import FAULTS, parse_shares, parse_start, parse_versions, resolve_plan
-    from sluice.simulator.stream import message_batches
 
     check_sink_options(sink, out)
     clock = Clock()
@@ -84,15 +83,13 @@ def generate(
         versions=parse_versions(versions),
         faults=parse_shares(faults, FAULTS, "--faults"),
     )
-    with open_sink(sink, out, invocation(ctx).settings()) as (opened, target), stop_on_signals() as stop:
-        tally = Tally()
-        began = time.monotonic()
-        with _progress(events) as show:
-            schedule = Schedule(plan, pace, clock)
-            drive(message_batches(plan), opened, schedule, tally, lambda: stop.asked, clock, show)
-            opened.close()
-        seconds = time.monotonic() - began
-    summary = {"sink": sink.value, "target": target, "stopped": stop.asked, **tally.summary(seconds)}
+    with (
+        open_sink(sink, out, invocation(ctx).settings()) as (opened, target),
+        stop_on_signals() as stop,
+        _progress(events) as show,
+    ):
+        sent = send_plan(plan, pace, opened, clock, lambda: stop.asked, show)
+    summary = {"sink": sink.value, "target": target, "stopped": stop.asked, **sent}
     to_stderr = sink is SinkKind.stdout
     if as_json:
         print_summary_json(summary, to_stderr)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import json
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sluice.errors import EXIT_DONE, UsageError
+from sluice.errors import UsageError
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,34 +58,22 @@ def open_sink(kind: SinkKind, out: Path | None, settings: Settings) -> Iterator[
     from sluice.simulator.sinks import FileSink, LineSink
 
     sink: LineSink = FileSink(out) if out is not None else LineSink(sys.stdout.buffer)
-    try:
-        yield sink, str(out) if out is not None else "standard output"
-        sink.close()
-    except BrokenPipeError:
-        # The reader has seen enough (`| head`); what is still buffered must not fail again at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(EXIT_DONE) from None
+    yield sink, str(out) if out is not None else "standard output"
+    sink.close()
 
 
 @contextmanager
 def _kafka_sink(settings: Settings) -> Iterator[tuple[Sink, str]]:
+    from sluice.pipelines.start import find_broker
     from sluice.sources import kafka
 
-    embedded = None if settings.kafka.bootstrap_servers else _embedded_address(settings)
-    address = kafka.resolve_bootstrap(settings, embedded)
+    address = find_broker(settings)
     sink = kafka.producer(address, settings.kafka.topic, settings.kafka.options)
     try:
         yield sink, f"{settings.kafka.topic} on {address}"
         sink.close()
     finally:
         sink.abandon()
-
-
-def _embedded_address(settings: Settings) -> str | None:
-    from sluice.embedded.broker import running_broker
-
-    broker = running_broker(settings.broker.data_path)
-    return broker.bootstrap_servers if broker else None
 
 
 def print_summary_json(summary: dict[str, Any], to_stderr: bool) -> None:

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from sluice.embedded.broker_config import Ports, choose_ports, logging_properties, port_unusable, server_properties
 from sluice.embedded.jars import class_path
-from sluice.embedded.java import find_java
 from sluice.embedded.processes import is_running, start_detached, stop_process
 from sluice.embedded.topics import answers_as, create_topic, refusal
 from sluice.errors import BrokerFailed
+from sluice.java import find_java
 from sluice.settings import Settings
 
 START_TIMEOUT_SECONDS = 90.0

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 
 from sluice.embedded.broker import running_broker
-from sluice.embedded.java import find_java
 from sluice.pipelines.driver import order_layers, run_layers, start_logging
 from sluice.settings import Settings
 from sluice.sources.kafka import require_topic, resolve_bootstrap
@@ -22,10 +19,18 @@ def run_from_settings(settings: Settings, layers: Sequence[str], *, once: bool) 
     """
     start_logging()
     wanted = order_layers([layer.strip() for layer in layers])
-    # PySpark starts the `java` of JAVA_HOME, else the first on PATH, whatever its version.
-    os.environ["JAVA_HOME"] = str(find_java().parent.parent)
     bootstrap_servers = find_topic(settings) if "bronze" in wanted else None
     run_layers(settings, wanted, bootstrap_servers, once=once)
+
+
+def find_broker(settings: Settings) -> str:
+    """The address in kafka.bootstrap_servers, else that of the embedded broker, if it is up; asks neither.
+
+    Raises:
+        BrokerDown: there is neither.
+    """
+    embedded = None if settings.kafka.bootstrap_servers else running_broker(settings.broker.data_path)
+    return resolve_bootstrap(settings, embedded.bootstrap_servers if embedded else None)
 
 
 def find_topic(settings: Settings) -> str:
@@ -34,8 +39,7 @@ def find_topic(settings: Settings) -> str:
     Raises:
         BrokerDown, TopicMissing: as it says.
     """
-    embedded = running_broker(settings.broker.data_path)
-    bootstrap_servers = resolve_bootstrap(settings, embedded.bootstrap_servers if embedded else None)
+    bootstrap_servers = find_broker(settings)
     require_topic(bootstrap_servers, settings.kafka.topic, settings.kafka.options)
     return bootstrap_servers
 
@@ -49,7 +53,7 @@ def job_main(layer: str) -> int:
     import argparse
     from pathlib import Path
 
-    from sluice.errors import SluiceError
+    from sluice.errors import SluiceError, print_error
     from sluice.settings import load_settings
 
     parser = argparse.ArgumentParser(description=f"The {layer} job.")
@@ -59,6 +63,6 @@ def job_main(layer: str) -> int:
     try:
         run_from_settings(load_settings(arguments.config), [layer], once=arguments.once)
     except SluiceError as error:
-        sys.stderr.write(f"sluice: {error.message}\n" + (f"  next: {error.hint}\n" if error.hint else ""))
+        print_error(error)
         return error.exit_code
     return 0

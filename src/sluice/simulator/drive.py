@@ -14,6 +14,7 @@ from sluice.simulator.faults import FAULT_CODES
 from sluice.simulator.plan import VERSIONS, Pace, Plan
 from sluice.simulator.randomness import Integers
 from sluice.simulator.sinks import Sink
+from sluice.simulator.stream import message_batches
 
 # The longest sleep, so that a stop is noticed; and the shortest, so that a high rate comes in small groups.
 _LONGEST_NAP_SECONDS = 0.1
@@ -134,6 +135,22 @@ def drive(
             tally.add(batch, done, end)
             on_progress(tally)
             done = end
+
+
+def send_plan(
+    plan: Plan,
+    pace: Pace,
+    sink: Sink,
+    clock: Clock,
+    stopped: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[Tally], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Sends a plan's messages as `drive` does and closes the sink; returns the summary of what was sent."""
+    tally = Tally()
+    began = clock.monotonic()
+    drive(message_batches(plan), sink, Schedule(plan, pace, clock), tally, stopped, clock, on_progress)
+    sink.close()
+    return tally.summary(clock.monotonic() - began)
 
 
 def _rfc3339(milliseconds: int | None) -> str | None:

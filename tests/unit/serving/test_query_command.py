@@ -192,14 +192,23 @@ def test_an_answer_needs_no_java_and_comes_within_seconds(lake: Path) -> None:
     assert [row["rows_in"] for row in json.loads(done.stdout)] == [2, 2]
 
 
-def test_a_reader_that_stops_early_sees_no_error(lake: Path) -> None:
-    command = f"{sys.executable} -c 'from sluice.cli import main; main()' query --format csv --sql 'FROM range(500000)'"
+@pytest.mark.parametrize(
+    ("options", "reader", "read"),
+    [
+        ("--format csv --sql 'FROM range(200000)'", "head -1", "range\n"),
+        ("--format json --sql 'FROM range(200000)'", "head -1", '[{"range": 0},\n'),
+        ("--limit 0 --sql 'FROM range(20000)'", "head -1", "range\n"),
+        ("--list", "true", ""),
+    ],
+)
+def test_a_reader_that_stops_early_is_no_error(lake: Path, options: str, reader: str, read: str) -> None:
+    command = f"{sys.executable} -c 'from sluice.cli import main; main()' query {options} | {reader}"
 
     done = subprocess.run(
-        ["bash", "-c", f"{command} | head -1"], capture_output=True, text=True, check=True, timeout=60
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False, timeout=60
     )
 
-    assert (done.stdout, done.stderr) == ("range\n", "")
+    assert (done.returncode, done.stdout.strip(" "), done.stderr) == (0, read, "")
 
 
 def on_a_terminal(arguments: list[str]) -> str:

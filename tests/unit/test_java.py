@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sluice.embedded.java import find_java, java_version
 from sluice.errors import JavaMissing
+from sluice.java import find_java, java_version
 
 
 def fake_java(folder: Path, version: str) -> Path:
