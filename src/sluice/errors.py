@@ -106,6 +106,18 @@ class LayerLocked(DependencyError):
     """Another process owns the layer."""
 
 
+class BreakerOpen(SluiceError):
+    """A gate held batch after batch and lets none come for a while."""
+
+
+class GateBroken(SluiceError):
+    """A gate could not decide, and so does not promote."""
+
+
+class PromotionUnknown(SluiceError):
+    """There is no such promotion, or nothing of it is held."""
+
+
 class CheckpointLost(SluiceError):
     """A checkpoint and the tables it belongs to do not fit together."""
 

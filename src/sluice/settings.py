@@ -80,11 +80,17 @@ class SilverSettings(_Section):
     max_nesting: int = Field(ge=1, le=500)
     max_text_characters: int = Field(ge=1)
     max_id_characters: int = Field(ge=1)
+    late_after_seconds: float = Field(gt=0)
 
 
 class GoldSettings(_Section):
     trigger_seconds: float = Field(ge=0)
     max_megabytes_per_batch: int = Field(ge=1)
+
+
+class GateSettings(_Section):
+    holds_to_open: int = Field(ge=1)
+    probe_after_seconds: float = Field(gt=0)
 
 
 class RunSettings(_Section):
@@ -105,6 +111,7 @@ class Settings(_Section):
     bronze: BronzeSettings
     silver: SilverSettings
     gold: GoldSettings
+    gate: GateSettings
     run: RunSettings
 
 

@@ -25,7 +25,7 @@ def bronze_stream(spark: SparkSession, settings: Settings, bootstrap_servers: st
     lake = Lake(settings.lake.path)
     create_tables(spark, lake, LAYER)
     checkpoint = lake.checkpoint_path(LAYER)
-    has_history = current_version(spark, lake, BRONZE_EVENTS) > 0
+    has_history = current_version(lake, BRONZE_EVENTS) > 0
     generation = generation_of(checkpoint, has_history=has_history, layer=LAYER)
     options = spark_options(bootstrap_servers, settings.kafka.topic, settings.kafka.options)
     limit = str(settings.bronze.max_records_per_batch)
@@ -33,6 +33,6 @@ def bronze_stream(spark: SparkSession, settings: Settings, bootstrap_servers: st
 
     def land(batch: DataFrame, batch_id: int) -> BatchReport:
         append(batch, lake, BRONZE_EVENTS, Transaction(f"{LAYER}:{generation}", batch_id))
-        return BatchReport(rows_written(batch.sparkSession, lake, BRONZE_EVENTS), "landed")
+        return BatchReport(rows_written(lake, BRONZE_EVENTS), "landed")
 
     return Stream(LAYER, land_records(records), land, checkpoint, settings.bronze.trigger_seconds)

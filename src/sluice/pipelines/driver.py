@@ -12,16 +12,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sluice.errors import LakeMissing, StreamFailed, UsageError
+from sluice.errors import BreakerOpen, LakeMissing, UsageError
 from sluice.schemas import LAYERS, UPSTREAM
 from sluice.settings import Settings
 from sluice.tables.lake import Lake, own_layer
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-    from pyspark.sql.streaming.query import StreamingQuery
 
-    from sluice.pipelines.stream import BatchGate, Stream
+    from sluice.pipelines.running import LayerRun
+    from sluice.pipelines.stream import Stream
 
 logger = logging.getLogger("sluice")
 _POLL_SECONDS = 0.2
@@ -70,6 +70,7 @@ def run_layers(settings: Settings, layers: Sequence[str], bootstrap_servers: str
         LayerLocked: another process owns one of them.
         LakeTooNew, LakeMissing, CheckpointLost, JarsMissing: as the layers find them.
         StreamFailed: a query ended with an error.
+        BreakerOpen: with `once`, a gate's circuit breaker is open; the other layers are drained.
     """
     wanted = order_layers(layers)
     lake = Lake(settings.lake.path)
@@ -112,7 +113,8 @@ def check_rulebook(settings: Settings) -> None:
     """Raises what is wrong with contract, registry or suite, before Spark is started for it."""
     from sluice.pipelines.rulebook import load_rulebook
 
-    load_rulebook(settings)
+    for layer in ("silver", "gold"):
+        load_rulebook(settings, layer)
 
 
 @dataclass
@@ -123,33 +125,40 @@ class _Driver:
     stop: StopSignal
 
     def drain(self, layers: Sequence[str]) -> None:
+        paused = []
         for layer in layers:
-            if not self.stop.event.is_set():
-                self._watch([layer], once=True)
+            if not self.stop.event.is_set() and self._watch([layer], once=True):
+                paused.append(layer)
+        if paused:
+            raise BreakerOpen(
+                f"the gate's breaker of {' and '.join(paused)} is open; what came after waits in the layer above",
+                "sluice gate ls shows the holds; it is tried again gate.probe_after_seconds after it opened",
+            )
 
     def follow(self, layers: Sequence[str]) -> None:
         self._watch(layers, once=False)
 
-    def _watch(self, layers: Sequence[str], *, once: bool) -> None:
-        from sluice.pipelines.stream import BatchGate, start_stream
+    def _watch(self, layers: Sequence[str], *, once: bool) -> bool:
+        """Runs the layers until they end or a stop comes; true if one ended because its breaker is open."""
+        from sluice.pipelines.running import LayerRun
 
-        gates: dict[str, BatchGate] = {}
-        queries: dict[str, StreamingQuery] = {}
+        runs: list[LayerRun] = []
         try:
             for layer in layers:
                 if not self._await_upstream(layer):
-                    return
-                gates[layer] = BatchGate()
-                queries[layer] = start_stream(self._stream(layer), gates[layer], once=once)
-            while not self.stop.event.is_set() and any(query.isActive for query in queries.values()):
-                for layer, query in queries.items():
-                    _raise_failure(layer, query)
+                    return False
+                runs.append(LayerRun(self._stream(layer), once=once))
+                runs[-1].start()
+            while not self.stop.event.is_set() and not all(run.has_ended for run in runs):
+                for run in runs:
+                    run.tend()
                 time.sleep(_POLL_SECONDS)
             if not self.stop.event.is_set():
-                for layer, query in queries.items():
-                    _raise_failure(layer, query)
+                for run in runs:
+                    run.tend()
         finally:
-            self._close(gates, queries)
+            self._close(runs)
+        return any(run.is_paused for run in runs) and once
 
     def _await_upstream(self, layer: str) -> bool:
         """Waits until the table that the layer reads exists; false if a stop came first."""
@@ -174,27 +183,10 @@ class _Driver:
             return bronze_stream(self.spark, self.settings, self.bootstrap_servers)
         return silver_stream(self.spark, self.settings) if layer == "silver" else gold_stream(self.spark, self.settings)
 
-    def _close(self, gates: dict[str, BatchGate], queries: dict[str, StreamingQuery]) -> None:
+    def _close(self, runs: Sequence[LayerRun]) -> None:
         deadline = time.monotonic() + self.settings.run.stop_grace_seconds
-        for layer, query in queries.items():
-            if query.isActive and not gates[layer].close(max(0.0, deadline - time.monotonic())):
-                logger.info("%s: the running micro-batch is abandoned; the next start repeats it", layer)
-        for query in queries.values():
-            query.stop()
-
-
-def _raise_failure(layer: str, query: StreamingQuery) -> None:
-    failure = query.exception()
-    if failure is None:
-        return
-    reason = _first_line(str(failure))
-    raise StreamFailed(f"{layer} stopped: {reason}", "mend the cause and start it again; it goes on where it was")
-
-
-def _first_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    causes = [line for line in lines if line.startswith("Caused by:")]
-    return (causes[-1].removeprefix("Caused by:").strip() if causes else lines[0] if lines else "unknown")[:500]
+        for run in runs:
+            run.close(max(0.0, deadline - time.monotonic()))
 
 
 def start_logging() -> None:

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from sluice import schemas
-from sluice.errors import CheckpointLost
+from sluice.errors import CheckpointLost, GateBroken
 from sluice.pipelines.rulebook import CONTRACT, REGISTRY, SUITE, Rulebook
 from sluice.quality.breaker import Breaker, parse_breaker
 from sluice.quality.docs_page import docs_page, result_path
@@ -62,13 +62,22 @@ class Gatekeeper:
         self.decisions = Decisions(self._checkpoint)
 
     def decide(self, question: Question) -> Decision:
-        """The gate's decision, on disk with everything a replay needs."""
+        """The gate's decision, on disk with everything a replay needs.
+
+        Raises:
+            GateBroken: the gate cannot judge what a person approves; a micro-batch it cannot judge is held.
+        """
         began = time.monotonic()
         results = [row_result(rule, question.counts[rule.rule_id]) for rule in question.rulebook.suite.row_rules]
         judgement = self._gate(question).judge(question.facts, question.counts)
         verdict, why = judgement.verdict, judgement.why
+        if question.overridden and verdict == schemas.ERROR:
+            raise GateBroken(f"the gate cannot decide about {question.promotion_id}: {why}", "mend the suite")
         if question.overridden and verdict == schemas.HOLD:
             verdict = schemas.PROMOTE_WITH_WARNINGS
+        if question.rows["rows_held"] and verdict not in schemas.REFUSING_VERDICTS:
+            # A minute of gold is held by itself; only a batch of which nothing is left is a hold.
+            verdict = schemas.PROMOTE_WITH_WARNINGS if question.rows["rows_promoted"] else schemas.HOLD
         if question.overridden:
             why = _OVERRIDDEN.format(by=question.overridden[0], why=question.overridden[1])
         breaker = self.breaker()
@@ -83,7 +92,9 @@ class Gatekeeper:
             "gate_seconds": time.monotonic() - began,
         }
         meta = {**promotion, "facts": dict(question.facts), "decided_at": question.decided_at.isoformat()}
-        self._keep_result(question, suite_result(question.rulebook.suite, results, judgement.batch_results, _plain(meta)))
+        self._keep_result(
+            question, suite_result(question.rulebook.suite, results, judgement.batch_results, _plain(meta))
+        )
         decision = Decision(question.table_version, promotion, question.facts, breaker.as_json())
         self._keep_texts(question)
         self.decisions.keep(decision)
@@ -157,7 +168,7 @@ def rows_of(rows: Mapping[str, int], verdict: str) -> dict[str, int]:
     """The ledger's counts under a verdict: all rows of a refused batch are held."""
     if verdict not in schemas.REFUSING_VERDICTS:
         return dict(rows)
-    return {name: 0 for name in rows} | {"rows_in": rows["rows_in"], "rows_held": rows["rows_in"]}
+    return dict.fromkeys(rows, 0) | {"rows_in": rows["rows_in"], "rows_held": rows["rows_in"]}
 
 
 def _plain(meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,179 +1,284 @@
 """Gold: silver readings become 1-minute aggregates and latest readings, corrected whenever a late one comes.
 
-A minute that is new is aggregated from the micro-batch; one that gold already holds is computed anew from all
-of its readings in silver. So a replay, or the same readings in any other order, ends in the same rows.
+The order of one promotion: the touched minutes, kept in memory and judged; the gate's decision, written to the
+checkpoint folder; the minutes that pass into gold, those that break a critical rule into gold/held; the latest
+readings; the ledger row.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sluice import schemas
-from sluice.errors import LakeMissing
+from sluice.pipelines.approvals import answer_pending
+from sluice.pipelines.gatekeeper import Gatekeeper, Question
+from sluice.pipelines.gold_latest import update_latest
+from sluice.pipelines.gold_minutes import Minutes, bucket_bound, has_held, hours_of, minutes_anew, touched_minutes
+from sluice.pipelines.kept import kept_in_memory
 from sluice.pipelines.ledger import record_promotion
-from sluice.pipelines.rulebook import load_rulebook
+from sluice.pipelines.rulebook import (
+    RowRules,
+    Rulebook,
+    compile_row_rules,
+    load_rulebook,
+    recall_rulebook,
+    registry_frame,
+)
+from sluice.pipelines.samples import MAX_SAMPLES
 from sluice.pipelines.stream import BatchReport, Stream
-from sluice.schemas import GOLD_LATEST_READINGS, GOLD_READINGS_1MIN, OPS_GOLD_PROMOTIONS, SILVER_READINGS
+from sluice.schemas import GOLD_HELD, GOLD_READINGS_1MIN, OPS_GOLD_PROMOTIONS, SILVER_READINGS
 from sluice.settings import Settings
 from sluice.tables.checkpoints import generation_of, read_versions
-from sluice.tables.delta import Transaction, Upsert, create_tables, current_version, read_table, upsert
+from sluice.tables.decisions import Decision
+from sluice.tables.delta import (
+    Transaction,
+    Upsert,
+    append,
+    change_status,
+    create_tables,
+    current_version,
+    read_table,
+    supersede,
+    upsert,
+)
 from sluice.tables.lake import Lake
-from sluice.transforms.gold import MINUTE_KEY, READ_COLUMNS, aggregate_minutes, complete_minutes, latest_readings
-from sluice.transforms.hours import LAST_HOUR, Range, merge_hours, within
-from sluice.transforms.registry import REGISTRY_DDL, Registry, registry_rows
+from sluice.tables.requests import pending_requests
+from sluice.transforms.gold import (
+    CANDIDATE_TYPES,
+    MINUTE_KEY,
+    complete_minutes,
+    judge_minutes,
+    select_held_minutes,
+)
+from sluice.transforms.hours import merge_hours
+from sluice.transforms.judge import critical_bits, has_bit, named_bits
 
 LAYER = "gold"
-_LATEST_KEY = ("device_id", "metric")
 
 
 def gold_stream(spark: SparkSession, settings: Settings) -> Stream:
     """The stream from silver/readings into the tables of gold.
 
     Raises:
-        LakeMissing: silver/readings does not exist yet.
         CheckpointLost: gold holds rows and its checkpoint is gone.
+        RegistryInvalid, SuiteInvalid: the rulebook cannot be applied whole.
     """
     lake = Lake(settings.lake.path)
-    registry = load_rulebook(settings).registry
-    if not lake.has_table(SILVER_READINGS):
-        raise LakeMissing(
-            f"{lake.path} has no silver.readings yet", "run the silver job first: sluice run --layers silver"
-        )
-    create_tables(spark, lake, LAYER)
-    checkpoint = lake.checkpoint_path(LAYER)
-    has_history = current_version(spark, lake, OPS_GOLD_PROMOTIONS) > 0
-    generation = generation_of(checkpoint, has_history=has_history, layer=LAYER)
-    job = GoldJob(lake, registry, generation)
+    job = open_gold(spark, settings)
     limit = f"{settings.gold.max_megabytes_per_batch}m"
     reader = spark.readStream.format("delta").option("maxBytesPerTrigger", limit)
-    readings = reader.load(lake.table_path(SILVER_READINGS))
-    return Stream(LAYER, readings, job.aggregate, checkpoint, settings.gold.trigger_seconds)
+    return Stream(
+        LAYER,
+        reader.load(lake.table_path(SILVER_READINGS)),
+        job.aggregate,
+        lake.checkpoint_path(LAYER),
+        settings.gold.trigger_seconds,
+        job.keeper.next_try,
+        lambda: bool(pending_requests(lake, LAYER)),
+        lambda: answer_pending(spark, lake, job),
+    )
+
+
+def open_gold(spark: SparkSession, settings: Settings) -> GoldJob:
+    """What carries out promotions of gold; creates its tables where they are absent."""
+    lake = Lake(settings.lake.path)
+    rulebook = load_rulebook(settings, LAYER)
+    create_tables(spark, lake, LAYER)
+    has_history = current_version(lake, OPS_GOLD_PROMOTIONS) > 0
+    generation = generation_of(lake.checkpoint_path(LAYER), has_history=has_history, layer=LAYER)
+    return GoldJob(settings, lake, rulebook, generation)
 
 
 @dataclass(frozen=True)
-class GoldJob:
-    """Aggregates micro-batches of silver/readings."""
+class _Work:
+    """One promotion on its way."""
 
-    lake: Lake
-    registry: Registry
-    generation: str
+    spark: SparkSession
+    promotion_id: str
+    batch_id: int
+    transaction: Transaction
+    rulebook: Rulebook
+    rules: RowRules
+    registry: DataFrame
+    decision: Decision | None
+    silver_version: int
+    decided_at: datetime
+    began: float
+    parent: str | None = None
+    overridden: tuple[str, str] | None = None
+
+
+class GoldJob:
+    """Aggregates micro-batches of silver/readings, and promotes later what was held of them.
+
+    Args:
+        generation: of the checkpoint; part of every promotion_id and transaction.
+    """
+
+    layer = LAYER
+
+    def __init__(self, settings: Settings, lake: Lake, rulebook: Rulebook, generation: str) -> None:
+        self._lake = lake
+        self._rulebook = rulebook
+        self._generation = generation
+        self._opened: tuple[SparkSession, dict[str, str], RowRules, DataFrame] | None = None
+        self.keeper = Gatekeeper(settings, lake, LAYER)
 
     def aggregate(self, batch: DataFrame, batch_id: int) -> BatchReport:
         """Carries out one micro-batch, or what is left of it after a crash."""
-        began, decided_at = time.monotonic(), datetime.now(timezone.utc)
-        spark = batch.sparkSession
-        transaction = Transaction(f"{LAYER}:{self.generation}", batch_id)
-        registry = spark.createDataFrame(registry_rows(self.registry), REGISTRY_DDL)
-        minutes = self._update_minutes(spark, batch, registry, decided_at, transaction)
-        self._update_latest(spark, batch, registry, transaction)
-        self._record(spark, minutes, decided_at, began, transaction)
-        return BatchReport(batch.count(), f"{minutes:,} minutes upserted")
+        transaction = Transaction(f"{LAYER}:{self._generation}", batch_id)
+        work = self._begin(batch.sparkSession, f"{LAYER}-{self._generation}-{batch_id}", batch_id, transaction)
+        with kept_in_memory() as keep:
+            minutes = touched_minutes(self._lake, batch, work.silver_version, keep)
+            judged = keep(self._judge(work, minutes.frame))
+            decision = work.decision or self._decide(work, judged)
+            self._write(work, judged, minutes, decision)
+            if decision.verdict != schemas.ERROR:
+                update_latest(self._lake, batch, work.registry, work.silver_version, work.transaction, keep)
+        self._record(work, decision)
+        return BatchReport(batch.count(), _told(decision), pauses=self.keeper.breaker().is_open)
 
-    def _update_minutes(
-        self, spark: SparkSession, batch: DataFrame, registry: DataFrame, decided_at: datetime, transaction: Transaction
-    ) -> int:
-        partial = aggregate_minutes(batch.select(*READ_COLUMNS)).persist()
-        counted = partial.groupBy(_hour("bucket")).agg(F.count("*").alias("minutes")).collect()
-        ranges = merge_hours(_from_unix(row["hour"]) for row in counted)
-        gold = read_table(spark, self.lake, GOLD_READINGS_1MIN).where(within(ranges, "bucket", "bucket_date"))
-        known = gold.select(*MINUTE_KEY).join(partial, on=list(MINUTE_KEY), how="left_semi").persist()
-        try:
-            whole = self._whole_minutes(spark, partial, known)
-            minutes = complete_minutes(whole, registry, self.registry.units)
-            dated = minutes.withColumn("updated_at", F.lit(decided_at)).select(*GOLD_READINGS_1MIN.column_names)
-            upsert(dated, self.lake, GOLD_READINGS_1MIN, Upsert(MINUTE_KEY, _bound(ranges)), transaction)
-        finally:
-            known.unpersist()
-            partial.unpersist()
-        return sum(row["minutes"] for row in counted)
+    def approve(self, spark: SparkSession, parent: str, by: str, why: str) -> Decision:
+        """Promotes the minutes that are held of a promotion, computed from silver as it is now.
 
-    def _whole_minutes(self, spark: SparkSession, partial: DataFrame, known: DataFrame) -> DataFrame:
-        """The touched minutes, those that gold knows computed anew from all of their readings."""
-        hours = [row["hour"] for row in known.select(_hour("bucket")).distinct().collect()]
-        if not hours:
-            return partial
-        ranges = merge_hours(map(_from_unix, hours))
-        silver = read_table(spark, self.lake, SILVER_READINGS).where(within(ranges, "event_time", "event_date"))
-        devices = known.select("bucket", "device_id").distinct()
-        bucket = F.date_trunc("minute", "event_time").alias("bucket")
-        readings = silver.select(*READ_COLUMNS, bucket).join(devices, on=["bucket", "device_id"], how="left_semi")
-        whole = aggregate_minutes(readings).join(known, on=list(MINUTE_KEY), how="left_semi")
-        fresh = partial.join(known, on=list(MINUTE_KEY), how="left_anti")
-        return fresh.unionByName(whole)
+        Repeating it, or finishing it after a crash, changes nothing that is done already.
+        """
+        transaction = Transaction(f"{LAYER}:{self._generation}:{schemas.APPROVE}:{parent}", 0)
+        batch_id = int(parent.rsplit("-", 1)[1])
+        work = self._begin(spark, f"{parent}-{schemas.APPROVE}", batch_id, transaction, parent, (by, why))
+        with kept_in_memory() as keep:
+            mine = F.col("promotion_id") == parent
+            # Not only open ones: a crash may have come after their status was changed.
+            undecided = mine & F.col("status").isin(schemas.HELD_OPEN, schemas.HELD_APPROVED)
+            keys = keep(read_table(spark, self._lake, GOLD_HELD).where(undecided).select(*MINUTE_KEY).distinct())
+            hours = hours_of(keys, "bucket")
+            frame = minutes_anew(spark, self._lake, keys, hours, work.silver_version)
+            judged = keep(self._judge(work, frame))
+            decision = work.decision or self._decide(work, judged)
+            self._upsert(work, judged, hours)
+            change_status(
+                spark, self._lake, GOLD_HELD, mine & (F.col("status") == schemas.HELD_OPEN), schemas.HELD_APPROVED
+            )
+        self._record(work, decision)
+        return decision
 
-    def _update_latest(
-        self, spark: SparkSession, batch: DataFrame, registry: DataFrame, transaction: Transaction
-    ) -> None:
-        latest = latest_readings(batch, registry).persist()
-        try:
-            rows = self._settle_ties(spark, latest, registry)
-            how = Upsert(_LATEST_KEY, update_when="source.event_time >= target.event_time")
-            upsert(rows, self.lake, GOLD_LATEST_READINGS, how, transaction)
-        finally:
-            latest.unpersist()
+    def _begin(
+        self,
+        spark: SparkSession,
+        promotion_id: str,
+        batch_id: int,
+        transaction: Transaction,
+        parent: str | None = None,
+        overridden: tuple[str, str] | None = None,
+    ) -> _Work:
+        began, decision, rulebook = time.monotonic(), self.keeper.decisions.find(promotion_id), self._rulebook
+        if decision:
+            rulebook = recall_rulebook(self.keeper.decisions, decision, rulebook, LAYER)
+        rules, registry = self._open(spark, rulebook)
+        version = decision.table_version if decision else current_version(self._lake, SILVER_READINGS)
+        decided_at = decision.decided_at if decision else datetime.now(timezone.utc)
+        return _Work(
+            spark,
+            promotion_id,
+            batch_id,
+            transaction,
+            rulebook,
+            rules,
+            registry,
+            decision,
+            version,
+            decided_at,
+            began,
+            parent,
+            overridden,
+        )
 
-    def _settle_ties(self, spark: SparkSession, latest: DataFrame, registry: DataFrame) -> DataFrame:
-        """The latest readings, those as late as the one gold knows taken from silver, which has coordinates."""
-        at = [*_LATEST_KEY, "event_time"]
-        known = read_table(spark, self.lake, GOLD_LATEST_READINGS).select(*at)
-        tied = latest.select(*at).join(known, on=at, how="left_semi")
-        hours = [row["hour"] for row in tied.select(_hour("event_time")).distinct().collect()]
-        if not hours:
-            return latest
-        ranges = merge_hours(map(_from_unix, hours))
-        silver = read_table(spark, self.lake, SILVER_READINGS).where(within(ranges, "event_time", "event_date"))
-        moments = tied.select("device_id", "event_time").distinct()
-        candidates = silver.join(moments, on=["device_id", "event_time"], how="left_semi")
-        settled = latest_readings(candidates, registry).join(tied, on=at, how="left_semi")
-        return latest.join(tied, on=list(_LATEST_KEY), how="left_anti").unionByName(settled)
+    def _open(self, spark: SparkSession, rulebook: Rulebook) -> tuple[RowRules, DataFrame]:
+        if self._opened is None or self._opened[:2] != (spark, rulebook.hashes):
+            rules = compile_row_rules(spark, rulebook.suite, CANDIDATE_TYPES)
+            self._opened = (spark, rulebook.hashes, rules, registry_frame(spark, rulebook.registry))
+        return self._opened[2:]
 
-    def _record(
-        self, spark: SparkSession, minutes: int, decided_at: datetime, began: float, transaction: Transaction
-    ) -> None:
-        from_version, to_version = read_versions(self.lake.checkpoint_path(LAYER), transaction.version)
-        promotion = {
-            "promotion_id": f"{LAYER}-{self.generation}-{transaction.version}",
-            "layer": LAYER,
-            "kind": "batch",
-            "batch_id": transaction.version,
-            "from_version": from_version,
-            "to_version": to_version,
-            "rows_in": minutes,
-            "rows_promoted": minutes,
-            "rows_quarantined": 0,
-            "rows_duplicate": 0,
-            "rows_held": 0,
-            "verdict": schemas.PROMOTE if minutes else schemas.EMPTY,
-            "total_seconds": time.monotonic() - began,
-            "decided_at": decided_at,
-        }
-        record_promotion(spark, self.lake, OPS_GOLD_PROMOTIONS, promotion, transaction)
+    def _judge(self, work: _Work, minutes: DataFrame) -> DataFrame:
+        complete = complete_minutes(minutes, work.registry, work.rulebook.registry.units)
+        return judge_minutes(complete, work.decided_at, work.rules.rules, work.rules.marks)
+
+    def _decide(self, work: _Work, judged: DataFrame) -> Decision:
+        broken, marks, held = Counter[str](), Counter[str](), 0
+        names = [rule.rule_id for rule in work.rules.rules]
+        critical = critical_bits(work.rules.rules)
+        total = 0
+        for row in judged.groupBy("broken_rules", "marks").count().collect():
+            total += row["count"]
+            held += row["count"] if row["broken_rules"] & critical and not work.overridden else 0
+            broken.update(dict.fromkeys(named_bits(row["broken_rules"], names), row["count"]))
+            marked = named_bits(row["marks"], [mark.name for mark in work.rules.marks])
+            marks.update(dict.fromkeys(marked, row["count"]))
+        samples = {name: _samples(judged, work.rules, index) for index, name in enumerate(names) if broken[name]}
+        position: dict[str, Any] = {}
+        if not work.parent:
+            first, last = read_versions(self._lake.checkpoint_path(LAYER), work.batch_id)
+            position = {"from_version": first, "to_version": last}
+        rows = {"rows_in": total, "rows_promoted": total - held, "rows_quarantined": 0, "rows_duplicate": 0}
+        question = Question(
+            work.promotion_id,
+            work.batch_id,
+            work.silver_version,
+            work.rulebook,
+            {**rows, "rows_held": held},
+            dict(broken),
+            work.rules.counts(total, broken, marks, samples),
+            {"rows_in": total, "share_held": held / total if total else None},
+            work.decided_at,
+            None,
+            position,
+            work.parent,
+            work.overridden,
+        )
+        return self.keeper.decide(question)
+
+    def _write(self, work: _Work, judged: DataFrame, minutes: Minutes, decision: Decision) -> None:
+        critical = F.lit(critical_bits(work.rules.rules)).cast("bigint")
+        refused = F.col("broken_rules").bitwiseAND(critical) != 0
+        if decision.verdict == schemas.ERROR:
+            refused = F.lit(True)
+        if decision.promotion["rows_promoted"]:
+            how = Upsert(MINUTE_KEY, bucket_bound(minutes.ranges))
+            passed = judged.where(~refused).select(*GOLD_READINGS_1MIN.column_names)
+            upsert(passed, self._lake, GOLD_READINGS_1MIN, how, work.transaction)
+        if has_held(self._lake):
+            status = f"target.status IN ('{schemas.HELD_OPEN}', '{schemas.HELD_REJECTED}')"
+            condition = f"{status} AND target.promotion_id <> '{work.promotion_id}'"
+            supersede(judged.select(*MINUTE_KEY), self._lake, GOLD_HELD, condition, schemas.HELD_SUPERSEDED)
+        if decision.promotion["rows_held"]:
+            held = select_held_minutes(judged.where(refused), work.rules.rules, work.promotion_id)
+            append(held.coalesce(1), self._lake, GOLD_HELD, work.transaction)
+
+    def _upsert(self, work: _Work, judged: DataFrame, hours: list[datetime]) -> None:
+        how = Upsert(MINUTE_KEY, bucket_bound(merge_hours(hours)))
+        upsert(judged.select(*GOLD_READINGS_1MIN.column_names), self._lake, GOLD_READINGS_1MIN, how, work.transaction)
+
+    def _record(self, work: _Work, decision: Decision) -> None:
+        row: Mapping[str, Any] = {**decision.promotion, "total_seconds": time.monotonic() - work.began}
+        record_promotion(work.spark, self._lake, OPS_GOLD_PROMOTIONS, row, work.transaction)
+        self.keeper.settle(decision)
 
 
-def _hour(column: str) -> Column:
-    seconds = F.unix_seconds(F.date_trunc("hour", column))
-    return F.least(seconds, F.lit(int(LAST_HOUR.timestamp()))).alias("hour")
+def _samples(judged: DataFrame, rules: RowRules, index: int) -> list[Any]:
+    columns = rules.sample_columns[rules.rules[index].rule_id]
+    few = judged.where(has_bit("broken_rules", index)).select(*columns).limit(MAX_SAMPLES).collect()
+    return [row[0] if len(columns) == 1 else tuple(row) for row in few]
 
 
-def _from_unix(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, timezone.utc)
-
-
-def _bound(ranges: list[Range]) -> str:
-    """Literal limits on `target` within which all buckets of the ranges lie."""
-    if not ranges:
-        return "false"
-    low, high = ranges[0][0], ranges[-1][1]
-    dates = sorted({day for each in ranges for day in (each[0].date(), each[1].date())})
-    listed = ", ".join(f"DATE'{day}'" for day in dates)
-    times = (
-        f"target.bucket >= TIMESTAMP'{low:%Y-%m-%d %H:%M:%S}' AND target.bucket < TIMESTAMP'{high:%Y-%m-%d %H:%M:%S}'"
-    )
-    if any((each[1] - each[0]).days > 1 for each in ranges):
-        return f"{times} AND target.bucket_date BETWEEN DATE'{low.date()}' AND DATE'{high.date()}'"
-    return f"{times} AND target.bucket_date IN ({listed})"
+def _told(decision: Decision) -> str:
+    row = decision.promotion
+    held = f", {row['rows_held']:,} held" if row["rows_held"] else ""
+    return f"{row['rows_promoted']:,} minutes upserted{held}: {decision.verdict}"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from pyspark.sql import SparkSession
 
-from sluice.pipelines.rulebook import Rulebook
 from sluice.schemas import OPS_CONFIGS, Table
+from sluice.tables.decisions import Decisions
 from sluice.tables.delta import Transaction, append, read_table
 from sluice.tables.lake import Lake
 
@@ -29,17 +28,29 @@ def record_promotion(
     append(spark.createDataFrame([row], table.ddl).coalesce(1), lake, table, transaction)
 
 
-def record_configs(
-    spark: SparkSession, lake: Lake, rulebook: Rulebook, first_used_at: datetime, transaction: Transaction
-) -> None:
-    """Adds those texts of the rulebook to ops/configs that are not there yet."""
-    known = {
-        (row["kind"], row["hash"]) for row in read_table(spark, lake, OPS_CONFIGS).select("kind", "hash").collect()
-    }
-    new = [
-        (kind, digest, rulebook.texts[kind], first_used_at)
-        for kind, digest in rulebook.hashes.items()
-        if (kind, digest) not in known
-    ]
-    if new:
-        append(spark.createDataFrame(new, OPS_CONFIGS.ddl).coalesce(1), lake, OPS_CONFIGS, transaction)
+class Configs:
+    """ops/configs: every suite, contract and registry that ever decided something.
+
+    Silver's job owns the table; what gold decided under it takes from gold's checkpoint folder.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._kept = {layer: Decisions(lake.checkpoint_path(layer)) for layer in ("silver", "gold")}
+        self._known: set[tuple[str, str]] | None = None
+
+    def record(self, spark: SparkSession, transaction: Transaction) -> None:
+        """Adds the texts that are not there yet."""
+        if self._known is None:
+            rows = read_table(spark, self._lake, OPS_CONFIGS).select("kind", "hash").collect()
+            self._known = {(row["kind"], row["hash"]) for row in rows}
+        new = {
+            (kind, digest): (kind, digest, decisions.find_text(kind, digest), first_used_at)
+            for decisions in self._kept.values()
+            for (kind, digest), first_used_at in decisions.texts().items()
+            if (kind, digest) not in self._known
+        }
+        if new:
+            frame = spark.createDataFrame(list(new.values()), OPS_CONFIGS.ddl).coalesce(1)
+            append(frame, self._lake, OPS_CONFIGS, transaction)
+            self._known |= set(new)

@@ -146,7 +146,9 @@ def compile_row_rules(
     judged = {name: marks.add(each.judged) for name, each in predicates.items() if each.judged is not None}
     missing = {name: marks.add(each.missing) for name, each in predicates.items() if each.missing is not None}
     if len(marks.found) > MAX_BITS:
-        raise SuiteInvalid(f"the suite {suite.name} asks for {len(marks.found)} counts", f"at most {MAX_BITS} can be made")
+        raise SuiteInvalid(
+            f"the suite {suite.name} asks for {len(marks.found)} counts", f"at most {MAX_BITS} can be made"
+        )
     return RowRules(
         [_row_rule(rule, predicates[rule.rule_id]) for rule in suite.row_rules],
         marks.found,

@@ -8,24 +8,22 @@ compares with silver as it then was, and so does the same again; Delta drops wha
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sluice import schemas
-from sluice.pipelines.facts import LATE, UNKNOWN_DEVICE, facts_of_silver
-from sluice.pipelines.gatekeeper import Gatekeeper, Question
-from sluice.pipelines.ledger import record_configs, record_promotion
+from sluice.pipelines.approvals import answer_pending
+from sluice.pipelines.facts import LATE, UNKNOWN_DEVICE
+from sluice.pipelines.gatekeeper import Gatekeeper
+from sluice.pipelines.kept import Keep, kept_in_memory
+from sluice.pipelines.ledger import Configs, record_promotion
 from sluice.pipelines.rulebook import (
-    Rulebook,
     RowRules,
+    Rulebook,
     check_zones,
     compile_row_rules,
     late_mark,
@@ -34,9 +32,9 @@ from sluice.pipelines.rulebook import (
     registry_frame,
 )
 from sluice.pipelines.samples import take_samples
+from sluice.pipelines.silver_work import Work, ask
 from sluice.pipelines.stream import BatchReport, Stream
-from sluice.pipelines.tally import Tally, count_rows, count_unknown_fields
-from sluice.quality.scores import Counts, score_of
+from sluice.pipelines.tally import count_rows, count_unknown_fields
 from sluice.schemas import (
     BRONZE_EVENTS,
     OPS_SILVER_PROMOTIONS,
@@ -48,18 +46,18 @@ from sluice.schemas import (
 from sluice.settings import Settings
 from sluice.tables.checkpoints import generation_of, read_versions
 from sluice.tables.decisions import Decision
-from sluice.tables.delta import Transaction, append, create_tables, current_version, read_table
+from sluice.tables.delta import Transaction, append, change_status, create_tables, current_version, read_table
 from sluice.tables.lake import Lake
+from sluice.tables.requests import pending_requests
 from sluice.transforms.deduplicate import COMPARED_COLUMNS, find_repeats
 from sluice.transforms.hours import merge_hours, within
-from sluice.transforms.judge import JUDGED_TYPES, Mark, range_bits
+from sluice.transforms.judge import JUDGED_TYPES, Mark
 from sluice.transforms.parse import Limits
 from sluice.transforms.records import as_records
 from sluice.transforms.silver import (
     ACCEPTED,
     REFUSED,
     SUSPECT,
-    Promotion,
     Reader,
     decide_doubtful,
     flag_records,
@@ -87,7 +85,16 @@ def silver_stream(spark: SparkSession, settings: Settings) -> Stream:
     job = open_silver(spark, settings)
     limit = f"{settings.silver.max_megabytes_per_batch}m"
     events = spark.readStream.format("delta").option("maxBytesPerTrigger", limit).load(lake.table_path(BRONZE_EVENTS))
-    return Stream(LAYER, events, job.promote, lake.checkpoint_path(LAYER), settings.silver.trigger_seconds, job.keeper)
+    return Stream(
+        LAYER,
+        events,
+        job.promote,
+        lake.checkpoint_path(LAYER),
+        settings.silver.trigger_seconds,
+        job.keeper.next_try,
+        lambda: bool(pending_requests(lake, LAYER)),
+        lambda: answer_pending(spark, lake, job),
+    )
 
 
 def open_silver(spark: SparkSession, settings: Settings) -> SilverJob:
@@ -96,46 +103,9 @@ def open_silver(spark: SparkSession, settings: Settings) -> SilverJob:
     rulebook = load_rulebook(settings, LAYER)
     check_zones(spark, rulebook)
     create_tables(spark, lake, LAYER)
-    has_history = current_version(spark, lake, OPS_SILVER_PROMOTIONS) > 0
+    has_history = current_version(lake, OPS_SILVER_PROMOTIONS) > 0
     generation = generation_of(lake.checkpoint_path(LAYER), has_history=has_history, layer=LAYER)
     return SilverJob(settings, lake, rulebook, generation)
-
-
-@dataclass
-class Work:
-    """One promotion on its way: what it reads, what decides it, and what it has counted."""
-
-    spark: SparkSession
-    records: DataFrame
-    promotion_id: str
-    batch_id: int
-    transaction: Transaction
-    rulebook: Rulebook
-    rules: RowRules
-    reader: Reader
-    decision: Decision | None
-    table_version: int
-    decided_at: datetime
-    parent: str | None = None
-    overridden: tuple[str, str] | None = None
-    tally: Tally = field(default_factory=Tally)
-    repeated: Counter[bool] = field(default_factory=Counter)
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def promotion(self) -> Promotion:
-        return Promotion(self.promotion_id, self.decided_at)
-
-    @property
-    def rows(self) -> dict[str, int]:
-        """The ledger's counts, should it be promoted; a repeat was accepted before it was found to be one."""
-        return {
-            "rows_in": self.tally.rows_in,
-            "rows_promoted": self.tally.states[ACCEPTED] - self.repeated.total(),
-            "rows_quarantined": self.tally.states[REFUSED] + self.repeated[True],
-            "rows_duplicate": self.repeated[False],
-            "rows_held": 0,
-        }
 
 
 class SilverJob:
@@ -145,12 +115,15 @@ class SilverJob:
         generation: of the checkpoint; part of every promotion_id and transaction.
     """
 
+    layer = LAYER
+
     def __init__(self, settings: Settings, lake: Lake, rulebook: Rulebook, generation: str) -> None:
         self._settings = settings
         self._lake = lake
         self._rulebook = rulebook
         self._generation = generation
         self._opened: tuple[SparkSession, dict[str, str], RowRules, Reader] | None = None
+        self._configs = Configs(lake)
         self.keeper = Gatekeeper(settings, lake, LAYER)
 
     def promote(self, events: DataFrame, batch_id: int) -> BatchReport:
@@ -182,7 +155,7 @@ class SilverJob:
         if decision:
             rulebook = recall_rulebook(self.keeper.decisions, decision, rulebook, LAYER)
         rules, reader = self._open(spark, rulebook)
-        version = decision.table_version if decision else current_version(spark, self._lake, SILVER_READINGS)
+        version = decision.table_version if decision else current_version(self._lake, SILVER_READINGS)
         decided_at = decision.decided_at if decision else datetime.now(timezone.utc)
         return Work(
             spark, records, promotion_id, batch_id, transaction, rulebook, rules, reader, decision, version, decided_at
@@ -198,14 +171,12 @@ class SilverJob:
             own = [Mark(UNKNOWN_DEVICE, ~F.col("is_registered")), late_mark(LATE, silver.late_after_seconds)]
             rules = compile_row_rules(spark, rulebook.suite, JUDGED_TYPES, own)
             registry = registry_frame(spark, rulebook.registry)
-            reader = Reader(
-                rulebook.contract, registry, rules.rules, limits, tuple(rules.marks), rules.judges_together
-            )
+            reader = Reader(rulebook.contract, registry, rules.rules, limits, tuple(rules.marks), rules.judges_together)
             self._opened = (spark, rulebook.hashes, rules, reader)
         return self._opened[2:]
 
     def _carry_out(self, work: Work) -> Decision:
-        with _kept_in_memory() as keep:
+        with kept_in_memory() as keep:
             decided = self._judge(work, keep)
             accepted = decided.where(F.col("state") == ACCEPTED)
             repeats = keep(self._find_repeats(work, accepted))
@@ -216,11 +187,14 @@ class SilverJob:
                 append(select_held(work.records, work.promotion), self._lake, SILVER_HELD, work.transaction)
             else:
                 self._write(work, accepted, decided.where(F.col("state") == REFUSED), repeats)
+        if work.parent:
+            open_rows = (F.col("promotion_id") == work.parent) & (F.col("status") == schemas.HELD_OPEN)
+            change_status(work.spark, self._lake, SILVER_HELD, open_rows, schemas.HELD_APPROVED)
         self._record(work, decision)
         self.keeper.settle(decision)
         return decision
 
-    def _judge(self, work: Work, keep: Callable[[DataFrame], DataFrame]) -> DataFrame:
+    def _judge(self, work: Work, keep: Keep) -> DataFrame:
         """The batch's rows, each accepted or refused; the one pass over all of them runs here."""
         flagged = keep(flag_records(work.records, work.reader))
         count_rows(flagged, work.reader, work.tally)
@@ -238,46 +212,12 @@ class SilverJob:
         return find_repeats(accepted.select(*COMPARED_COLUMNS), touched.select(*COMPARED_COLUMNS))
 
     def _decide(self, work: Work, decided: DataFrame) -> Decision:
-        rows, tally, suite = work.rows, work.tally, work.rulebook.suite
-        broken = _broken_rows(work)
-        samples = take_samples(decided, work.reader, work.rules, broken)
-        versions = [version.number for version in work.rulebook.contract.versions]
-        past = self.keeper.past_facts(work.batch_id)
-        inconsistent = [index for index, rule in enumerate(suite.row_rules) if rule.dimension == "consistency"]
-        counts = Counts(
-            received=rows["rows_in"],
-            readings=rows["rows_promoted"],
-            expected=None,
-            quarantined=rows["rows_quarantined"],
-            out_of_range=tally.breaking(range_bits(work.reader.rules)),
-            duplicates=rows["rows_duplicate"],
-            judged=tally.readable,
-            late=tally.marks[LATE],
-            inconsistent=tally.breaking(sum(1 << index for index in inconsistent)) if inconsistent else None,
-        )
-        unknown = {f"unknown_field:{name}": count for name, count in tally.unknown_fields.items()}
-        question = Question(
-            work.promotion_id,
-            work.batch_id,
-            work.table_version,
-            work.rulebook,
-            rows,
-            {**broken, **tally.unreadable, **unknown},
-            work.rules.counts(tally.readable, broken, tally.marks, samples),
-            facts_of_silver(tally, rows, versions, past, work.decided_at),
-            work.decided_at,
-            score_of(counts).score,
-            self._position(work),
-            work.parent,
-            work.overridden,
-        )
-        return self.keeper.decide(question)
-
-    def _position(self, work: Work) -> Mapping[str, Any]:
-        if work.parent:
-            return {"offsets": work.tally.last_offsets}
-        first, last = read_versions(self._lake.checkpoint_path(LAYER), work.batch_id)
-        return {"from_version": first, "to_version": last, "offsets": work.tally.last_offsets}
+        samples = take_samples(decided, work.reader, work.rules, work.broken)
+        position: dict[str, Any] = {"offsets": work.tally.last_offsets}
+        if not work.parent:
+            first, last = read_versions(self._lake.checkpoint_path(LAYER), work.batch_id)
+            position |= {"from_version": first, "to_version": last}
+        return self.keeper.decide(ask(work, samples, position, self.keeper.past_facts(work.batch_id)))
 
     def _write(self, work: Work, accepted: DataFrame, refused: DataFrame, repeats: DataFrame) -> None:
         rows, rules, promotion = work.rows, work.reader.rules, work.promotion
@@ -295,15 +235,9 @@ class SilverJob:
             append(duplicates.coalesce(1), self._lake, SILVER_DUPLICATES, work.transaction)
 
     def _record(self, work: Work, decision: Decision) -> None:
-        record_configs(work.spark, self._lake, work.rulebook, decision.decided_at, work.transaction)
+        self._configs.record(work.spark, work.transaction)
         row = {**decision.promotion, "total_seconds": time.monotonic() - work.began}
         record_promotion(work.spark, self._lake, OPS_SILVER_PROMOTIONS, row, work.transaction)
-
-
-def _broken_rows(work: Work) -> dict[str, int]:
-    rules = work.reader.rules
-    counted = {rule.rule_id: work.tally.breaking(1 << index) for index, rule in enumerate(rules)}
-    return {name: count for name, count in counted.items() if count}
 
 
 def _told(decision: Decision) -> str:
@@ -312,22 +246,6 @@ def _told(decision: Decision) -> str:
         return f"{row['rows_held']:,} held: {decision.verdict} ({row['why']})"
     counts = f"{row['rows_promoted']:,} promoted, {row['rows_quarantined']:,} quarantined"
     return f"{counts}, {row['rows_duplicate']:,} duplicate: {decision.verdict}"
-
-
-@contextmanager
-def _kept_in_memory() -> Iterator[Callable[[DataFrame], DataFrame]]:
-    """Gives a function that persists frames until the block ends, however it ends."""
-    kept: list[DataFrame] = []
-
-    def keep(frame: DataFrame) -> DataFrame:
-        kept.append(frame.persist(StorageLevel.MEMORY_AND_DISK))
-        return kept[-1]
-
-    try:
-        yield keep
-    finally:
-        for frame in reversed(kept):
-            frame.unpersist()
 
 
 def _in_few_files(readings: DataFrame, hours: Iterable[datetime]) -> DataFrame:

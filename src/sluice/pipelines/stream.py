@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from pyspark.sql import DataFrame
@@ -22,14 +23,16 @@ class BatchReport:
     Attributes:
         rows_in: rows it read.
         outcome: the rest of the line, e.g. ``98 promoted, 2 quarantined``.
+        pauses: whether the gate's breaker is open after it: no further micro-batch may begin.
     """
 
     rows_in: int
     outcome: str
+    pauses: bool = False
 
 
 class StopRequested(Exception):
-    """Ends a query whose next micro-batch began after a stop was asked for; never an error."""
+    """Ends a query whose next micro-batch began after a stop or a pause; never an error."""
 
 
 @dataclass
@@ -38,6 +41,25 @@ class BatchGate:
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopping: threading.Event = field(default_factory=threading.Event)
+    _paused: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether `pause` was called."""
+        return self._paused.is_set()
+
+    def pause(self) -> None:
+        """Refuses new batches; called while one runs."""
+        self._paused.set()
+        self._stopping.set()
+
+    def take_turn(self, timeout_seconds: float) -> bool:
+        """Keeps batches from beginning until `end_turn`; false if one ran all the time."""
+        return self._lock.acquire(timeout=timeout_seconds)
+
+    def end_turn(self) -> None:
+        """Lets batches begin again."""
+        self._lock.release()
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -63,6 +85,9 @@ class Stream:
 
     Attributes:
         process: carries out one micro-batch; called again for the same batch id after a crash.
+        next_try: when a micro-batch may begin; None for now.
+        has_requests: whether people ask something of the layer's owner.
+        answer: carries their requests out; never while a micro-batch runs.
     """
 
     layer: str
@@ -70,6 +95,9 @@ class Stream:
     process: Callable[[DataFrame, int], BatchReport]
     checkpoint: Path
     trigger_seconds: float
+    next_try: Callable[[], datetime | None] = lambda: None
+    has_requests: Callable[[], bool] = lambda: False
+    answer: Callable[[], None] = lambda: None
 
 
 def start_stream(stream: Stream, gate: BatchGate, *, once: bool) -> StreamingQuery:
@@ -84,6 +112,8 @@ def start_stream(stream: Stream, gate: BatchGate, *, once: bool) -> StreamingQue
             began = time.monotonic()
             report = stream.process(batch, batch_id)
             _log(stream.layer, batch_id, report, time.monotonic() - began)
+            if report.pauses:
+                gate.pause()
 
     writer = (
         stream.source.writeStream.queryName(stream.layer)

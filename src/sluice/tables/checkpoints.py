@@ -10,6 +10,7 @@ from typing import Any
 from sluice.errors import CheckpointLost
 from sluice.tables.lake import write_atomically
 
+
 def generation_of(checkpoint: Path, *, has_history: bool, layer: str) -> str:
     """The checkpoint's own id, made when the checkpoint is new.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,14 @@ class Decisions:
             return path.read_text("utf-8")
         except OSError:
             raise CheckpointLost(f"{path}, under which a batch was decided, is gone", "restore the file") from None
+
+    def texts(self) -> dict[tuple[str, str], datetime]:
+        """Kind and hash of every kept text, with the moment it was kept (UTC)."""
+        found = {}
+        for path in self._texts.glob("[!.]*-*"):
+            kind, digest = path.name.split("-", 1)
+            found[kind, digest] = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
+        return found
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import deltalake
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from sluice.schemas import LAYER_TABLES, Table
 from sluice.tables.lake import Lake
@@ -73,16 +75,15 @@ def read_table(spark: SparkSession, lake: Lake, table: Table, version: int | Non
     return reader.load(lake.table_path(table))
 
 
-def current_version(spark: SparkSession, lake: Lake, table: Table) -> int:
+def current_version(lake: Lake, table: Table) -> int:
     """The table's latest version, 0 for one just created."""
-    last = DeltaTable.forPath(spark, lake.table_path(table)).history(1).select("version").first()
-    return int(last[0]) if last else 0
+    return deltalake.DeltaTable(lake.table_path(table), without_files=True).version()
 
 
-def rows_written(spark: SparkSession, lake: Lake, table: Table) -> int:
+def rows_written(lake: Lake, table: Table) -> int:
     """How many rows the table's latest commit wrote, 0 for a table just created."""
-    last = DeltaTable.forPath(spark, lake.table_path(table)).history(1).select("operationMetrics").first()
-    return int(last[0].get("numOutputRows", 0)) if last else 0
+    last = deltalake.DeltaTable(lake.table_path(table), without_files=True).history(1)
+    return int(last[0].get("operationMetrics", {}).get("numOutputRows", 0)) if last else 0
 
 
 def append(frame: DataFrame, lake: Lake, table: Table, transaction: Transaction) -> None:
@@ -94,6 +95,24 @@ def append(frame: DataFrame, lake: Lake, table: Table, transaction: Transaction)
         .option("txnVersion", transaction.version)
         .save(lake.table_path(table))
     )
+
+
+def change_status(spark: SparkSession, lake: Lake, table: Table, condition: Column, status: str) -> None:
+    """Sets `status` of the rows that meet the condition; it must not hold for rows that have that status already."""
+    DeltaTable.forPath(spark, lake.table_path(table)).update(condition, {"status": F.lit(status)})
+
+
+def supersede(keys: DataFrame, lake: Lake, table: Table, condition: str, status: str) -> None:
+    """Sets `status` of the rows whose key is among the given ones and that meet the condition.
+
+    Args:
+        keys: columns that identify rows; each once.
+        condition: SQL over `target`; it must not hold for rows that have the status already.
+    """
+    on = " AND ".join(f"target.`{name}` <=> source.`{name}`" for name in keys.columns)
+    target = DeltaTable.forPath(keys.sparkSession, lake.table_path(table)).alias("target")
+    merge = target.merge(keys.alias("source"), f"{on} AND {condition}")
+    merge.whenMatchedUpdate(set={"status": F.lit(status)}).execute()
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,38 @@ repetition, it ends as a recompute would.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from sluice.schemas import (
+    ACCEPTED_SECONDS_AHEAD,
     COORDINATES,
+    GOLD_HELD,
     GOLD_LATEST_READINGS,
+    GOLD_READINGS_1MIN,
+    HELD_OPEN,
     METRIC_UNITS,
     METRICS,
     READING_METRIC,
     range_rules,
 )
+from sluice.transforms.judge import Mark, RowRule, bits_of, rule_names
 
 MINUTE_KEY = ("bucket", "device_id", "metric")
 # What gold reads of silver/readings.
 READ_COLUMNS = ("device_id", "event_time", "metric", *METRICS, READING_METRIC, "quality_flag", "failed_rules")
+# What a rule of the gold suite may name: a candidate minute as it would be written, and two columns to judge it by.
+CANDIDATE_TYPES = {
+    **dict(GOLD_READINGS_1MIN.columns),
+    "seconds_into_minute": "int",
+    "latest_accepted_bucket": "timestamp",
+}
+# The sum of equal doubles rounds: three times 0.1 have a mean above 0.1.
+_ROUNDING = 1e-9
 _OTHER = "_other"
 _STATISTICS = ("reading_count", "value_mean", "value_min", "value_max", "value_stddev", "out_of_range_count")
 
@@ -48,7 +62,15 @@ def aggregate_minutes(readings: DataFrame) -> DataFrame:
     wide = named.groupBy("bucket", "device_id", "_other_metric").agg(*statistics)
     entries = F.array(*[_entry(name) for name in names])
     long = wide.select("bucket", "device_id", F.explode(entries).alias("_entry")).where("_entry.reading_count > 0")
-    return long.select("bucket", "device_id", "_entry.*")
+    return long.select("bucket", "device_id", "_entry.*").withColumn("value_mean", _within_extremes())
+
+
+def _within_extremes() -> Column:
+    """The mean, put back between minimum and maximum where only rounding took it beyond them."""
+    mean, low, high = F.col("value_mean"), F.col("value_min"), F.col("value_max")
+    above = (mean > high) & (mean - high <= F.abs(high) * _ROUNDING)
+    below = (mean < low) & (low - mean <= F.abs(low) * _ROUNDING)
+    return F.when(above, high).when(below, low).otherwise(mean)
 
 
 def _by_metric(readings: DataFrame) -> DataFrame:
@@ -119,6 +141,42 @@ def complete_minutes(minutes: DataFrame, registry: DataFrame, units: Mapping[str
         percent.alias("completeness_percent"),
         F.to_date("bucket").alias("bucket_date"),
     )
+
+
+def judge_minutes(
+    minutes: DataFrame, decided_at: datetime, rules: Sequence[RowRule], marks: Sequence[Mark]
+) -> DataFrame:
+    """Candidate minutes in the columns of gold/readings_1min, with `broken_rules` and `marks` (see `judge_events`).
+
+    Args:
+        minutes: as `complete_minutes` returns.
+        decided_at: UTC; a bucket may begin at most ACCEPTED_SECONDS_AHEAD later.
+    """
+    dated = minutes.withColumn("updated_at", F.lit(decided_at)).select(*GOLD_READINGS_1MIN.column_names)
+    judged = dated.withColumns(
+        {
+            "seconds_into_minute": F.second("bucket"),
+            "latest_accepted_bucket": F.lit(decided_at + timedelta(seconds=ACCEPTED_SECONDS_AHEAD)),
+        }
+    )
+    return judged.withColumns(
+        {
+            "broken_rules": bits_of([rule.failing for rule in rules]),
+            "marks": bits_of([mark.holds for mark in marks]),
+        }
+    )
+
+
+def select_held_minutes(refused: DataFrame, rules: Sequence[RowRule], promotion_id: str) -> DataFrame:
+    """Refused candidates, as `judge_minutes` returns them, in the columns of gold/held."""
+    marked = refused.withColumns(
+        {
+            "failed_rules": rule_names(rules),
+            "promotion_id": F.lit(promotion_id),
+            "status": F.lit(HELD_OPEN),
+        }
+    )
+    return marked.select(*[F.col(name).cast(kind).alias(name) for name, kind in GOLD_HELD.columns])
 
 
 def latest_readings(readings: DataFrame, registry: DataFrame) -> DataFrame:

@@ -115,6 +115,11 @@ def range_bits(rules: Sequence[RowRule]) -> int:
     return sum(1 << index for index, rule in enumerate(rules) if rule.rule_id in ranges)
 
 
+def critical_bits(rules: Sequence[RowRule]) -> int:
+    """The bits of those rules that refuse a row."""
+    return sum(1 << index for index, rule in enumerate(rules) if rule.is_critical)
+
+
 def rule_names(rules: Sequence[RowRule]) -> Column:
     """The ids of the broken rules, in the suite's order; empty where none is."""
     names = [F.when(_is_broken(index), F.lit(rule.rule_id)) for index, rule in enumerate(rules)]
@@ -124,9 +129,8 @@ def rule_names(rules: Sequence[RowRule]) -> Column:
 
 def refusing_code(rules: Sequence[RowRule]) -> Column:
     """The error code of the first broken critical rule; null where the event may be promoted."""
-    critical = sum(1 << index for index, rule in enumerate(rules) if rule.is_critical)
     codes = [F.when(_is_broken(i), F.lit(rule.error_code)) for i, rule in enumerate(rules) if rule.is_critical]
-    refused = F.col("broken_rules").bitwiseAND(_bits(critical)) != 0
+    refused = F.col("broken_rules").bitwiseAND(_bits(critical_bits(rules))) != 0
     return F.when(refused, F.coalesce(*codes, F.lit(None).cast("string")))
 
 

@@ -139,7 +139,9 @@ def _flagged(judged: DataFrame, stage: Column, reader: Reader, detail: Column | 
     )
 
 
-def sample_broken(flagged: DataFrame, reader: Reader, wanted: Sequence[tuple[int, Sequence[str]]], size: int) -> DataFrame:
+def sample_broken(
+    flagged: DataFrame, reader: Reader, wanted: Sequence[tuple[int, Sequence[str]]], size: int
+) -> DataFrame:
     """A few of the rows that break rules, with the values the rules saw.
 
     Args:

@@ -1,0 +1,92 @@
+"""What people decide about held rows: carried out by the owner of the layer, once, however often it is asked."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timezone
+from typing import Any, Protocol
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from sluice import schemas
+from sluice.errors import SluiceError
+from sluice.pipelines.ledger import record_promotion
+from sluice.schemas import GOLD_HELD, OPS_GOLD_PROMOTIONS, OPS_SILVER_PROMOTIONS, SILVER_HELD
+from sluice.tables.decisions import Decision
+from sluice.tables.delta import Transaction, change_status, read_table
+from sluice.tables.lake import Lake
+from sluice.tables.requests import Answer, Request, answer_request, pending_requests
+
+logger = logging.getLogger("sluice")
+HELD_TABLES = {"silver": SILVER_HELD, "gold": GOLD_HELD}
+LEDGERS = {"silver": OPS_SILVER_PROMOTIONS, "gold": OPS_GOLD_PROMOTIONS}
+_DONE = {schemas.APPROVE: "approved", schemas.REJECT: "rejected"}
+
+
+class Approving(Protocol):
+    """A layer's job as requests need it."""
+
+    @property
+    def layer(self) -> str: ...
+
+    def approve(self, spark: SparkSession, parent: str, by: str, why: str) -> Decision:
+        """Promotes what is held of a promotion."""
+        ...
+
+
+def answer_pending(spark: SparkSession, lake: Lake, job: Approving) -> None:
+    """Carries out the layer's pending requests, oldest first, and answers each."""
+    for request in pending_requests(lake, job.layer):
+        try:
+            answer = _carry_out(spark, lake, job, request)
+        except SluiceError as error:
+            answer = Answer(False, f"{error.message}; {error.hint}" if error.hint else error.message)
+        logger.info("%s: %s", job.layer, answer.message)
+        answer_request(lake, request, answer)
+
+
+def _carry_out(spark: SparkSession, lake: Lake, job: Approving, request: Request) -> Answer:
+    ledger = read_table(spark, lake, LEDGERS[job.layer])
+    mine = ledger.where((F.col("promotion_id") == request.subject) | (F.col("parent_promotion_id") == request.subject))
+    rows = {row["kind"]: row for row in mine.collect()}
+    for kind, done in _DONE.items():
+        if kind in rows:
+            by, at = rows[kind]["decided_by"], rows[kind]["decided_at"]
+            return Answer(kind == request.action, f"{request.subject} was {done} by {by} at {at:%Y-%m-%d %H:%M:%S} UTC")
+    if schemas.BATCH not in rows:
+        return Answer(False, f"the ledger of {job.layer} has no promotion {request.subject}")
+    held = rows[schemas.BATCH]["rows_held"]
+    if not held:
+        return Answer(False, f"nothing of {request.subject} is held; its verdict was {rows[schemas.BATCH]['verdict']}")
+    if request.action == schemas.REJECT:
+        count = _reject(spark, lake, job.layer, rows[schemas.BATCH], request)
+        return Answer(True, f"{request.subject} rejected: {count:,} rows stay in {job.layer}.held")
+    row = job.approve(spark, request.subject, request.by, request.why).promotion
+    counts = f"{row['rows_promoted']:,} promoted, {row['rows_quarantined']:,} quarantined"
+    return Answer(True, f"{request.subject} approved: {counts}, {row['rows_duplicate']:,} duplicate")
+
+
+def _reject(spark: SparkSession, lake: Lake, layer: str, parent: Any, request: Request) -> int:
+    table, promotion_id = HELD_TABLES[layer], parent["promotion_id"]
+    mine = F.col("promotion_id") == promotion_id
+    change_status(spark, lake, table, mine & (F.col("status") == schemas.HELD_OPEN), schemas.HELD_REJECTED)
+    count = read_table(spark, lake, table).where(mine & (F.col("status") == schemas.HELD_REJECTED)).count()
+    copied = ("layer", "batch_id", "suite", "suite_hash", "contract_hash", "registry_hash", "verdict")
+    row = {
+        **{name: parent[name] for name in copied},
+        "promotion_id": f"{promotion_id}-{schemas.REJECT}",
+        "kind": schemas.REJECT,
+        "parent_promotion_id": promotion_id,
+        "rows_in": count,
+        "rows_promoted": 0,
+        "rows_quarantined": 0,
+        "rows_duplicate": 0,
+        "rows_held": count,
+        "decided_by": request.by,
+        "why": request.why,
+        "decided_at": datetime.now(timezone.utc),
+    }
+    application = f"{layer}:{schemas.REJECT}:{promotion_id}"
+    record_promotion(spark, lake, LEDGERS[layer], row, Transaction(application, 0))
+    return count

@@ -1,0 +1,42 @@
+"""gold/latest_readings: the latest value per device and metric, ties settled by coordinates that silver has."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from sluice.pipelines.gold_minutes import hours_of
+from sluice.pipelines.kept import Keep
+from sluice.schemas import GOLD_LATEST_READINGS, SILVER_READINGS
+from sluice.tables.delta import Transaction, Upsert, read_table, upsert
+from sluice.tables.lake import Lake
+from sluice.transforms.gold import latest_readings
+from sluice.transforms.hours import merge_hours, within
+
+_KEY = ("device_id", "metric")
+
+
+def update_latest(
+    lake: Lake, batch: DataFrame, registry: DataFrame, silver_version: int, transaction: Transaction, keep: Keep
+) -> None:
+    """Brings the latest readings up to a micro-batch of silver/readings; a later one that is there stays."""
+    latest = keep(latest_readings(batch, registry))
+    rows = _settle_ties(lake, latest, registry, silver_version)
+    how = Upsert(_KEY, update_when="source.event_time >= target.event_time")
+    upsert(rows, lake, GOLD_LATEST_READINGS, how, transaction)
+
+
+def _settle_ties(lake: Lake, latest: DataFrame, registry: DataFrame, silver_version: int) -> DataFrame:
+    """The latest readings, those as late as the one gold knows taken from silver, which has coordinates."""
+    spark, at = latest.sparkSession, [*_KEY, "event_time"]
+    known = read_table(spark, lake, GOLD_LATEST_READINGS).select(*at)
+    tied = latest.select(*at).join(known, on=at, how="left_semi")
+    hours = hours_of(tied, "event_time")
+    if not hours:
+        return latest
+    silver = read_table(spark, lake, SILVER_READINGS, silver_version)
+    moments = tied.select("device_id", "event_time").distinct()
+    near = silver.where(within(merge_hours(hours), "event_time", "event_date"))
+    candidates = near.join(moments, on=["device_id", "event_time"], how="left_semi")
+    settled = latest_readings(candidates, registry).join(tied, on=at, how="left_semi")
+    return latest.join(tied.select(*map(F.col, _KEY)), on=list(_KEY), how="left_anti").unionByName(settled)

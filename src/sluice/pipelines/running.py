@@ -1,0 +1,110 @@
+"""A layer at work: its query started, paused while its gate's breaker is open, resumed, and stopped."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timezone
+
+from pyspark.sql.streaming.query import StreamingQuery
+
+from sluice.errors import StreamFailed
+from sluice.pipelines.stream import BatchGate, Stream, start_stream
+
+logger = logging.getLogger("sluice")
+# A request waits at most so long for a micro-batch to end before the driver looks after its other layers.
+_TURN_SECONDS = 0.5
+
+
+class LayerRun:
+    """One layer's stream in a driver.
+
+    Args:
+        once: drain what is there, then end; a pause ends it too.
+    """
+
+    def __init__(self, stream: Stream, *, once: bool) -> None:
+        self.layer = stream.layer
+        self._stream = stream
+        self._once = once
+        self._gate = BatchGate()
+        self._query: StreamingQuery | None = None
+        self.is_paused = False
+
+    def start(self) -> None:
+        """Starts the query, unless the gate's breaker is open."""
+        self._stream.answer()
+        resumes_at = self._stream.next_try()
+        self.is_paused = resumes_at is not None
+        if resumes_at is not None:
+            self._notice(resumes_at)
+            return
+        self._gate = BatchGate()
+        self._query = start_stream(self._stream, self._gate, once=self._once)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will come of it: drained, or paused in a run that drains once."""
+        if self.is_paused:
+            return self._once
+        return self._query is not None and not self._query.isActive and not self._gate.is_paused
+
+    def tend(self) -> None:
+        """Looks after the layer once: pauses, resumes, carries out requests.
+
+        Raises:
+            StreamFailed: the query ended with an error.
+        """
+        if self._gate.is_paused and not self.is_paused:
+            self._pause()
+        elif self.is_paused and not self._once and self._stream.next_try() is None:
+            logger.info("%s: one micro-batch is tried again", self.layer)
+            self.start()
+        elif not self.is_paused:
+            self._raise_failure()
+        self._answer()
+
+    def close(self, grace_seconds: float) -> None:
+        """Lets the running micro-batch finish within the grace, then stops the query."""
+        if self._query and self._query.isActive and not self._gate.close(grace_seconds):
+            logger.info("%s: the running micro-batch is abandoned; the next start repeats it", self.layer)
+        if self._query:
+            self._query.stop()
+        self._query = None
+
+    def _pause(self) -> None:
+        if self._query:
+            self._query.stop()
+        self._query, self.is_paused = None, True
+        resumes_at = self._stream.next_try()
+        if resumes_at is not None:
+            self._notice(resumes_at)
+
+    def _notice(self, resumes_at: datetime) -> None:
+        seconds = max(0.0, (resumes_at - datetime.now(timezone.utc)).total_seconds())
+        logger.warning(
+            "%s: the gate's breaker is open (sluice gate ls); nothing is lost, a micro-batch is tried in %.0f s",
+            self.layer,
+            seconds,
+        )
+
+    def _answer(self) -> None:
+        if self._stream.has_requests() and self._gate.take_turn(_TURN_SECONDS):
+            try:
+                self._stream.answer()
+            finally:
+                self._gate.end_turn()
+
+    def _raise_failure(self) -> None:
+        failure = self._query.exception() if self._query else None
+        if failure is None or self._gate.is_paused:
+            return
+        reason = _first_line(str(failure))
+        raise StreamFailed(
+            f"{self.layer} stopped: {reason}", "mend the cause and start it again; it goes on where it was"
+        )
+
+
+def _first_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Caused by:")]
+    return (causes[-1].removeprefix("Caused by:").strip() if causes else lines[0] if lines else "unknown")[:500]
