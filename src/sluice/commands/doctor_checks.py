@@ -106,12 +106,14 @@ def check_devices(settings: Settings) -> Iterator[Finding]:
 
 
 def check_expectations(settings: Settings) -> Iterator[Finding]:
-    """The suite of silver, whole."""
-    from sluice.quality.suites import load_suite
-    from sluice.transforms.judge import JUDGED_COLUMNS
+    """The suites of silver and gold, whole."""
+    from sluice.pipelines.rulebook import load_gold_suite, load_silver_suite
+    from sluice.transforms.contract import parse_contract
 
-    suite = load_suite(settings.expectations.path, "silver_readings", JUDGED_COLUMNS)
-    yield Finding("expectations", OK, f"{len(suite.rules)} rules in {settings.expectations.path}")
+    folder, path = settings.expectations.path, settings.contract.path
+    silver = load_silver_suite(folder, parse_contract(read_yaml(path), str(path)))
+    rules = len(silver.rules) + len(load_gold_suite(folder).rules)
+    yield Finding("expectations", OK, f"{rules} rules in {folder}")
 
 
 def check_broker(settings: Settings) -> Iterator[Finding]:

@@ -251,7 +251,7 @@ def _kept_in_memory() -> Iterator[Callable[[DataFrame], DataFrame]]:
 def _verdict(batch: _Batch) -> str:
     if not batch.tally.rows_in:
         return schemas.EMPTY
-    warnings = [rule.rule_id for rule in batch.rulebook.suite.rules if not rule.is_critical]
+    warnings = [rule.rule_id for rule in batch.rulebook.suite.row_rules if rule.severity == schemas.WARNING]
     return schemas.PROMOTE_WITH_WARNINGS if any(batch.tally.rules[name] for name in warnings) else schemas.PROMOTE
 
 

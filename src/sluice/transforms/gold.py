@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from sluice.schemas import (
     COORDINATES,
     GOLD_LATEST_READINGS,
+    GOLD_READINGS_1MIN,
     METRIC_UNITS,
     METRICS,
     READING_METRIC,
@@ -24,6 +25,16 @@ from sluice.schemas import (
 MINUTE_KEY = ("bucket", "device_id", "metric")
 # What gold reads of silver/readings.
 READ_COLUMNS = ("device_id", "event_time", "metric", *METRICS, READING_METRIC, "quality_flag", "failed_rules")
+# What a row rule of the gold suite may name, and its Spark SQL types: a minute and what `as_candidates` adds.
+CANDIDATE_TYPES: dict[str, str] = {
+    **dict(GOLD_READINGS_1MIN.columns),
+    "seconds_into_minute": "int",
+    "latest_accepted_bucket": "timestamp",
+    "lowest_accepted_mean": "double",
+    "greatest_accepted_mean": "double",
+}
+# The mean of a million equal values can differ from them by about 1e-10 of their size.
+_ROUNDING = 1e-9
 _OTHER = "_other"
 _STATISTICS = ("reading_count", "value_mean", "value_min", "value_max", "value_stddev", "out_of_range_count")
 
@@ -118,6 +129,27 @@ def complete_minutes(minutes: DataFrame, registry: DataFrame, units: Mapping[str
         expected.alias("expected_count"),
         percent.alias("completeness_percent"),
         F.to_date("bucket").alias("bucket_date"),
+    )
+
+
+def as_candidates(minutes: DataFrame, latest_accepted_time: Column) -> DataFrame:
+    """Minutes with the further columns of CANDIDATE_TYPES; no row leaves.
+
+    `lowest_accepted_mean` and `greatest_accepted_mean` are minimum and maximum, widened by what rounding can do: the
+    mean of three times 0.1 is greater than 0.1.
+
+    Args:
+        minutes: `bucket`, `value_min`, `value_max`; further columns are kept.
+        latest_accepted_time: the latest time that a reading can have.
+    """
+    rounding = F.greatest(F.abs("value_min"), F.abs("value_max")) * F.lit(_ROUNDING)
+    return minutes.withColumns(
+        {
+            "seconds_into_minute": F.second("bucket"),
+            "latest_accepted_bucket": F.date_trunc("minute", latest_accepted_time),
+            "lowest_accepted_mean": F.col("value_min") - rounding,
+            "greatest_accepted_mean": F.col("value_max") + rounding,
+        }
     )
 
 

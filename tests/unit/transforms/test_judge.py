@@ -8,8 +8,7 @@ from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from sluice.pipelines.rulebook import SILVER_SUITE, row_rules
-from sluice.quality.suites import load_suite
+from sluice.pipelines.rulebook import load_silver_suite, row_rules
 from sluice.schemas import RULE_FAILED
 from sluice.settings import home
 from sluice.testing import KAFKA_TIME, event_rows, utc
@@ -136,11 +135,11 @@ VERDICTS: tuple[tuple[str, dict[str, Any], str, list[str], str | None], ...] = (
 
 
 @pytest.fixture(scope="module")
-def rules(spark: SparkSession) -> list[RowRule]:
+def rules(spark: SparkSession, shipped_contract: Contract) -> list[RowRule]:
     """Those shipped, and one more warning that is no range."""
-    suite = load_suite(home() / "expectations", SILVER_SUITE, JUDGED_COLUMNS)
+    suite = load_silver_suite(home() / "expectations", shipped_contract)
     odd = F.coalesce(F.col("status") == "odd", F.lit(False))
-    return [*row_rules(suite), RowRule("status_known", False, RULE_FAILED, odd)]
+    return [*row_rules(spark, suite), RowRule("status_known", False, RULE_FAILED, odd)]
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,7 @@ from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from sluice.pipelines.rulebook import SILVER_SUITE, row_rules
-from sluice.quality.suites import load_suite
+from sluice.pipelines.rulebook import load_silver_suite, row_rules
 from sluice.schemas import (
     BRONZE_EVENTS,
     COORDINATES,
@@ -76,7 +75,7 @@ HIGH = "temperature_celsius_at_most_registered_max"
 @pytest.fixture(scope="module")
 def reader(spark: SparkSession, shipped_contract: Contract) -> Reader:
     registry = spark.createDataFrame(registry_rows(parse_registry(REGISTRY)), REGISTRY_DDL)
-    rules = row_rules(load_suite(home() / "expectations", SILVER_SUITE, JUDGED_COLUMNS))
+    rules = row_rules(spark, load_silver_suite(home() / "expectations", shipped_contract))
     return Reader(shipped_contract, registry, rules, Limits())
 
 
