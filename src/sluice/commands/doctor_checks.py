@@ -106,12 +106,14 @@ def check_devices(settings: Settings) -> Iterator[Finding]:
 
 
 def check_expectations(settings: Settings) -> Iterator[Finding]:
-    """The suite of silver, whole."""
-    from sluice.quality.suites import load_suite
-    from sluice.transforms.judge import JUDGED_COLUMNS
+    """The suites of silver and gold, whole."""
+    from sluice.pipelines.rulebook import load_layer_suite
+    from sluice.transforms.contract import parse_contract
 
-    suite = load_suite(settings.expectations.path, "silver_readings", JUDGED_COLUMNS)
-    yield Finding("expectations", OK, f"{len(suite.rules)} rules in {settings.expectations.path}")
+    folder, path = settings.expectations.path, settings.contract.path
+    contract = parse_contract(read_yaml(path), str(path))
+    rules = sum(len(load_layer_suite(folder, layer, contract).rules) for layer in ("silver", "gold"))
+    yield Finding("expectations", OK, f"{rules} rules in {folder}")
 
 
 def check_broker(settings: Settings) -> Iterator[Finding]:

@@ -15,8 +15,8 @@ from sluice.pipelines.rulebook import CONTRACT, REGISTRY, SUITE, Rulebook
 from sluice.quality.breaker import Breaker, parse_breaker
 from sluice.quality.docs_page import docs_page, result_path
 from sluice.quality.facts import HISTORY_BATCHES
-from sluice.quality.gate import Gate
-from sluice.quality.results import RuleCounts, row_result, suite_result
+from sluice.quality.gate import Gate, Judgement
+from sluice.quality.results import RuleCounts, suite_result
 from sluice.settings import Settings
 from sluice.tables.decisions import Decision, Decisions
 from sluice.tables.lake import Lake, write_atomically
@@ -68,7 +68,6 @@ class Gatekeeper:
             GateBroken: the gate cannot judge what a person approves; a micro-batch it cannot judge is held.
         """
         began = time.monotonic()
-        results = [row_result(rule, question.counts[rule.rule_id]) for rule in question.rulebook.suite.row_rules]
         judgement = self._gate(question).judge(question.facts, question.counts)
         verdict, why = judgement.verdict, judgement.why
         if question.overridden and verdict == schemas.ERROR:
@@ -91,10 +90,9 @@ class Gatekeeper:
             "breaker_state": breaker.state,
             "gate_seconds": time.monotonic() - began,
         }
-        meta = {**promotion, "facts": dict(question.facts), "decided_at": question.decided_at.isoformat()}
-        self._keep_result(
-            question, suite_result(question.rulebook.suite, results, judgement.batch_results, _plain(meta))
-        )
+        if verdict != schemas.EMPTY:
+            promotion["docs_page"] = docs_page(self._layer, question.promotion_id)
+            self._keep_result(question, judgement, promotion)
         decision = Decision(question.table_version, promotion, question.facts, breaker.as_json())
         self._keep_texts(question)
         self.decisions.keep(decision)
@@ -150,12 +148,15 @@ class Gatekeeper:
             **{f"{kind}_hash": hashes.get(kind) for kind in (SUITE, CONTRACT, REGISTRY)},
             "rule_counts": dict(question.rule_counts),
             "score": question.score,
-            "docs_page": docs_page(self._layer, question.promotion_id),
             "decided_by": by,
             "decided_at": question.decided_at,
         }
 
-    def _keep_result(self, question: Question, result: Mapping[str, Any]) -> None:
+    def _keep_result(self, question: Question, judgement: Judgement, promotion: Mapping[str, Any]) -> None:
+        known = {name: value for name, value in promotion.items() if value is not None}
+        meta = {**known, "facts": dict(question.facts), "decided_at": question.decided_at.isoformat()}
+        suite = question.rulebook.suite
+        result = suite_result(suite, judgement.row_results, judgement.batch_results, meta)
         path = result_path(self._lake.path, self._layer, question.promotion_id)
         write_atomically(path, json.dumps(result, default=str) + "\n")
 
@@ -169,7 +170,3 @@ def rows_of(rows: Mapping[str, int], verdict: str) -> dict[str, int]:
     if verdict not in schemas.REFUSING_VERDICTS:
         return dict(rows)
     return dict.fromkeys(rows, 0) | {"rows_in": rows["rows_in"], "rows_held": rows["rows_in"]}
-
-
-def _plain(meta: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in meta.items() if value is not None}

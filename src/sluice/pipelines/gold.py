@@ -32,8 +32,8 @@ from sluice.pipelines.rulebook import (
     recall_rulebook,
     registry_frame,
 )
-from sluice.pipelines.samples import MAX_SAMPLES
 from sluice.pipelines.stream import BatchReport, Stream
+from sluice.quality.expectations import MAX_SAMPLES
 from sluice.schemas import GOLD_HELD, GOLD_READINGS_1MIN, OPS_GOLD_PROMOTIONS, SILVER_READINGS
 from sluice.settings import Settings
 from sluice.tables.checkpoints import generation_of, read_versions
@@ -275,7 +275,7 @@ class GoldJob:
 def _samples(judged: DataFrame, rules: RowRules, index: int) -> list[Any]:
     columns = rules.sample_columns[rules.rules[index].rule_id]
     few = judged.where(has_bit("broken_rules", index)).select(*columns).limit(MAX_SAMPLES).collect()
-    return [row[0] if len(columns) == 1 else tuple(row) for row in few]
+    return [tuple(row) for row in few]
 
 
 def _told(decision: Decision) -> str:

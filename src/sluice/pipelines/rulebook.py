@@ -60,11 +60,20 @@ def load_rulebook(settings: Settings, layer: str) -> Rulebook:
     contract, registry = settings.contract.path, settings.devices.path
     parsed_contract = parse_contract(read_yaml(contract), str(contract))
     parsed_registry = parse_registry(read_yaml(registry), str(registry))
-    name = SILVER_SUITE if layer == "silver" else GOLD_SUITE
-    rows, batch, severities = _judged(layer, parsed_contract)
-    suite = load_suite(settings.expectations.path, name, rows, batch, batch_severities=severities)
+    suite = load_layer_suite(settings.expectations.path, layer, parsed_contract)
     texts = {CONTRACT: _text(contract), REGISTRY: _text(registry), SUITE: suite.text}
     return Rulebook(parsed_contract, parsed_registry, suite, {kind: texts[kind] for kind in _KINDS[layer]})
+
+
+def load_layer_suite(folder: Path, layer: str, contract: Contract) -> Suite:
+    """The suite of a layer's gate from `folder`.
+
+    Raises:
+        SuiteInvalid: it cannot be applied whole.
+    """
+    name = SILVER_SUITE if layer == "silver" else GOLD_SUITE
+    rows, batch, severities = _judged(layer, contract)
+    return load_suite(folder, name, rows, batch, batch_severities=severities)
 
 
 def recall_rulebook(decisions: Decisions, decision: Decision, current: Rulebook, layer: str) -> Rulebook:

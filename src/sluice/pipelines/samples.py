@@ -8,16 +8,14 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from sluice.pipelines.rulebook import RowRules
+from sluice.quality.expectations import MAX_SAMPLES
 from sluice.transforms.silver import Reader, sample_broken
-
-# As many as GX itself keeps.
-MAX_SAMPLES = 20
 
 
 def take_samples(
     decided: DataFrame, reader: Reader, rules: RowRules, broken: Mapping[str, int]
 ) -> dict[str, list[Any]]:
-    """Values of some rows that break each rule, as GX lists them: a value, or one per column in a tuple.
+    """Values of some rows that break each rule, one per column that the rule sees.
 
     Args:
         decided: FLAGGED_COLUMNS.
@@ -31,7 +29,6 @@ def take_samples(
     columns = dict(wanted)
     found: dict[str, list[Any]] = {}
     for row in sample_broken(decided, reader, wanted, MAX_SAMPLES).collect():
-        values = [row[name] for name in columns[row["rule"]]]
-        name = reader.rules[row["rule"]].rule_id
-        found.setdefault(name, []).append(values[0] if len(values) == 1 else tuple(values))
+        values = tuple(row[name] for name in columns[row["rule"]])
+        found.setdefault(reader.rules[row["rule"]].rule_id, []).append(values)
     return found

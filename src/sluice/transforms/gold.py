@@ -30,13 +30,15 @@ from sluice.transforms.judge import Mark, RowRule, bits_of, rule_names
 MINUTE_KEY = ("bucket", "device_id", "metric")
 # What gold reads of silver/readings.
 READ_COLUMNS = ("device_id", "event_time", "metric", *METRICS, READING_METRIC, "quality_flag", "failed_rules")
-# What a rule of the gold suite may name: a candidate minute as it would be written, and two columns to judge it by.
-CANDIDATE_TYPES = {
+# What a row rule of the gold suite may name, and its Spark SQL types: a minute and what `as_candidates` adds.
+CANDIDATE_TYPES: dict[str, str] = {
     **dict(GOLD_READINGS_1MIN.columns),
     "seconds_into_minute": "int",
     "latest_accepted_bucket": "timestamp",
+    "lowest_accepted_mean": "double",
+    "greatest_accepted_mean": "double",
 }
-# The sum of equal doubles rounds: three times 0.1 have a mean above 0.1.
+# The mean of a million equal values can differ from them by about 1e-10 of their size.
 _ROUNDING = 1e-9
 _OTHER = "_other"
 _STATISTICS = ("reading_count", "value_mean", "value_min", "value_max", "value_stddev", "out_of_range_count")
@@ -62,15 +64,7 @@ def aggregate_minutes(readings: DataFrame) -> DataFrame:
     wide = named.groupBy("bucket", "device_id", "_other_metric").agg(*statistics)
     entries = F.array(*[_entry(name) for name in names])
     long = wide.select("bucket", "device_id", F.explode(entries).alias("_entry")).where("_entry.reading_count > 0")
-    return long.select("bucket", "device_id", "_entry.*").withColumn("value_mean", _within_extremes())
-
-
-def _within_extremes() -> Column:
-    """The mean, put back between minimum and maximum where only rounding took it beyond them."""
-    mean, low, high = F.col("value_mean"), F.col("value_min"), F.col("value_max")
-    above = (mean > high) & (mean - high <= F.abs(high) * _ROUNDING)
-    below = (mean < low) & (low - mean <= F.abs(low) * _ROUNDING)
-    return F.when(above, high).when(below, low).otherwise(mean)
+    return long.select("bucket", "device_id", "_entry.*")
 
 
 def _by_metric(readings: DataFrame) -> DataFrame:
@@ -143,28 +137,43 @@ def complete_minutes(minutes: DataFrame, registry: DataFrame, units: Mapping[str
     )
 
 
+def as_candidates(minutes: DataFrame, latest_accepted_time: Column) -> DataFrame:
+    """Minutes with the further columns of CANDIDATE_TYPES; no row leaves.
+
+    `lowest_accepted_mean` and `greatest_accepted_mean` are minimum and maximum, widened by what rounding can do: the
+    mean of three times 0.1 is greater than 0.1.
+
+    Args:
+        minutes: `bucket`, `value_min`, `value_max`; further columns are kept.
+        latest_accepted_time: the latest time that a reading can have.
+    """
+    rounding = F.greatest(F.abs("value_min"), F.abs("value_max")) * F.lit(_ROUNDING)
+    return minutes.withColumns(
+        {
+            "seconds_into_minute": F.second("bucket"),
+            "latest_accepted_bucket": F.date_trunc("minute", latest_accepted_time),
+            "lowest_accepted_mean": F.col("value_min") - rounding,
+            "greatest_accepted_mean": F.col("value_max") + rounding,
+        }
+    )
+
+
 def judge_minutes(
     minutes: DataFrame, decided_at: datetime, rules: Sequence[RowRule], marks: Sequence[Mark]
 ) -> DataFrame:
-    """Candidate minutes in the columns of gold/readings_1min, with `broken_rules` and `marks` (see `judge_events`).
+    """Minutes as candidates, with `broken_rules` and `marks` (see `judge_events`).
 
     Args:
         minutes: as `complete_minutes` returns.
-        decided_at: UTC; a bucket may begin at most ACCEPTED_SECONDS_AHEAD later.
+        decided_at: UTC; a reading is at most ACCEPTED_SECONDS_AHEAD later.
     """
     dated = minutes.withColumn("updated_at", F.lit(decided_at)).select(*GOLD_READINGS_1MIN.column_names)
-    judged = dated.withColumns(
-        {
-            "seconds_into_minute": F.second("bucket"),
-            "latest_accepted_bucket": F.lit(decided_at + timedelta(seconds=ACCEPTED_SECONDS_AHEAD)),
-        }
-    )
-    return judged.withColumns(
-        {
-            "broken_rules": bits_of([rule.failing for rule in rules]),
-            "marks": bits_of([mark.holds for mark in marks]),
-        }
-    )
+    candidates = as_candidates(dated, F.lit(decided_at + timedelta(seconds=ACCEPTED_SECONDS_AHEAD)))
+    bits = {
+        "broken_rules": bits_of([rule.failing for rule in rules]),
+        "marks": bits_of([mark.holds for mark in marks]),
+    }
+    return candidates.withColumns(bits)
 
 
 def select_held_minutes(refused: DataFrame, rules: Sequence[RowRule], promotion_id: str) -> DataFrame:

@@ -18,13 +18,14 @@ from sluice.schemas import ACCEPTED_SECONDS_AHEAD, METRICS, READING_METRIC, SILV
 
 _REGISTERED_ENDS = tuple(f"{name}_registered_{end}" for name in (*METRICS, READING_METRIC) for end in ("min", "max"))
 _SET_LATER = ("quality_flag", "failed_rules", "promoted_at", "promotion_id")
-# What a row rule of the silver suite may name.
-JUDGED_COLUMNS = (
-    *(name for name in SILVER_READINGS.column_names if name not in _SET_LATER),
-    "latest_accepted_time",
-    "expected_interval_seconds",
-    *_REGISTERED_ENDS,
-)
+# What a row rule of the silver suite may name, and its Spark SQL types.
+JUDGED_TYPES: dict[str, str] = {
+    **{name: kind for name, kind in SILVER_READINGS.columns if name not in _SET_LATER},
+    "latest_accepted_time": "timestamp",
+    "expected_interval_seconds": "double",
+    **dict.fromkeys(_REGISTERED_ENDS, "double"),
+}
+JUDGED_COLUMNS = tuple(JUDGED_TYPES)
 # What judging adds to an event.
 VERDICT_COLUMNS = ("metric", "customer", "site", "event_date", "is_registered", "broken_rules", "marks")
 # Broken rules, and marks, each travel as the bits of one 64-bit number.

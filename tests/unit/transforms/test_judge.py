@@ -8,13 +8,13 @@ from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from sluice.pipelines.rulebook import SILVER_SUITE, row_rules
-from sluice.quality.suites import load_suite
+from sluice.pipelines.rulebook import compile_row_rules, load_layer_suite
 from sluice.schemas import RULE_FAILED
 from sluice.settings import home
 from sluice.testing import KAFKA_TIME, event_rows, utc
+from sluice.transforms.contract import Contract
 from sluice.transforms.judge import (
-    JUDGED_COLUMNS,
+    JUDGED_TYPES,
     VERDICT_COLUMNS,
     RowRule,
     broken_names,
@@ -136,11 +136,11 @@ VERDICTS: tuple[tuple[str, dict[str, Any], str, list[str], str | None], ...] = (
 
 
 @pytest.fixture(scope="module")
-def rules(spark: SparkSession) -> list[RowRule]:
+def rules(spark: SparkSession, shipped_contract: Contract) -> list[RowRule]:
     """Those shipped, and one more warning that is no range."""
-    suite = load_suite(home() / "expectations", SILVER_SUITE, JUDGED_COLUMNS)
+    suite = load_layer_suite(home() / "expectations", "silver", shipped_contract)
     odd = F.coalesce(F.col("status") == "odd", F.lit(False))
-    return [*row_rules(suite), RowRule("status_known", False, RULE_FAILED, odd)]
+    return [*compile_row_rules(spark, suite, JUDGED_TYPES).rules, RowRule("status_known", False, RULE_FAILED, odd)]
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,7 @@ from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from sluice.pipelines.rulebook import SILVER_SUITE, row_rules
-from sluice.quality.suites import load_suite
+from sluice.pipelines.rulebook import compile_row_rules, load_layer_suite
 from sluice.schemas import (
     BRONZE_EVENTS,
     COORDINATES,
@@ -20,7 +19,7 @@ from sluice.settings import home
 from sluice.testing import KAFKA_TIME, day, rows_of, utc
 from sluice.transforms.contract import Contract
 from sluice.transforms.deduplicate import COMPARED_COLUMNS, find_repeats
-from sluice.transforms.judge import JUDGED_COLUMNS
+from sluice.transforms.judge import JUDGED_TYPES
 from sluice.transforms.parse import Limits
 from sluice.transforms.records import as_records
 from sluice.transforms.registry import REGISTRY_DDL, parse_registry, registry_rows
@@ -76,7 +75,9 @@ HIGH = "temperature_celsius_at_most_registered_max"
 @pytest.fixture(scope="module")
 def reader(spark: SparkSession, shipped_contract: Contract) -> Reader:
     registry = spark.createDataFrame(registry_rows(parse_registry(REGISTRY)), REGISTRY_DDL)
-    rules = row_rules(load_suite(home() / "expectations", SILVER_SUITE, JUDGED_COLUMNS))
+    rules = compile_row_rules(
+        spark, load_layer_suite(home() / "expectations", "silver", shipped_contract), JUDGED_TYPES
+    ).rules
     return Reader(shipped_contract, registry, rules, Limits())
 
 

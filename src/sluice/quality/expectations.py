@@ -1,0 +1,98 @@
+"""Great Expectations, imported late and kept quiet: a rule as its expectation, and results as its own JSON.
+
+Importing it takes seconds, so nothing here does before a rule is compiled or judged. Beyond its public interface
+three things are used: the conditions behind its map metrics, an expectation's list of the metrics it needs, and
+its own making of a result from their values. tests/unit/quality/test_contract_with_gx.py pins all three.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sluice.quality.suites import Rule
+
+# Counts and a sample, all of which one pass over the rows can give. SUMMARY would add how often each value occurs,
+# counted within the sample alone, which reads like a fact about the batch and is none.
+RESULT_FORMAT = {
+    "result_format": "BASIC",
+    "partial_unexpected_count": 20,
+    "include_unexpected_rows": False,
+}
+MAX_SAMPLES = 20
+_IMPORTING = threading.Lock()
+
+
+def open_great_expectations() -> str:
+    """Imports Great Expectations without its network calls, logs and capture of warnings; gives its version."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    with _IMPORTING:
+        logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
+        import great_expectations
+
+        # It turns this on for the whole process.
+        logging.captureWarnings(False)
+    return str(great_expectations.__version__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A rule as Great Expectations holds it.
+
+    Attributes:
+        expectation: the object that judges.
+        metric: the name of its map metric, `column_values.between` for example.
+        configuration: `expectation_config` of its results.
+    """
+
+    rule: Rule
+    expectation: Any
+    metric: str
+    configuration: Mapping[str, Any]
+
+    def metrics_needed(self, engine: Any) -> dict[str, Any]:
+        """By name, the metrics that a result is made of, for the one batch that the engine holds."""
+        needed = self.expectation.get_validation_dependencies(engine, {"result_format": RESULT_FORMAT})
+        return dict(needed.metric_configurations)
+
+    def result(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        """What Great Expectations makes of the metrics' values, as its JSON."""
+        raw = self.expectation._validate(metrics=metrics, runtime_configuration={"result_format": RESULT_FORMAT})
+        return self._as_json(raw["success"], raw.get("result"), None)
+
+    def broken_result(self, why: str) -> dict[str, Any]:
+        """The result of a rule that could not be judged."""
+        info = {"raised_exception": True, "exception_message": why, "exception_traceback": None}
+        return self._as_json(False, None, info)
+
+    def _as_json(self, success: bool, result: Any, exception_info: dict[str, Any] | None) -> dict[str, Any]:
+        from great_expectations.core import ExpectationValidationResult
+
+        found = ExpectationValidationResult(success=bool(success), result=result, exception_info=exception_info)
+        return {**found.to_json_dict(), "expectation_config": copy.deepcopy(dict(self.configuration))}
+
+
+def prepare(rule: Rule) -> Prepared:
+    """The rule's expectation.
+
+    Raises:
+        Exception: of Great Expectations, where it does not take what the loader took.
+    """
+    open_great_expectations()
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+    from great_expectations.expectations.metadata_types import FailureSeverity
+
+    entry = rule.entry
+    expectation: Any = ExpectationConfiguration(
+        type=rule.type,
+        kwargs=copy.deepcopy(dict(rule.kwargs)),
+        meta=copy.deepcopy(dict(entry["meta"])),
+        severity=FailureSeverity(rule.severity),
+        **{key: entry[key] for key in ("description", "notes", "id") if entry.get(key) is not None},
+    ).to_domain_obj()
+    return Prepared(rule, expectation, str(expectation.map_metric), expectation.configuration.to_json_dict())
