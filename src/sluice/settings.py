@@ -87,6 +87,10 @@ class GoldSettings(_Section):
     max_megabytes_per_batch: int = Field(ge=1)
 
 
+class DocsSettings(_Section):
+    max_promotions: int = Field(ge=1)
+
+
 class RunSettings(_Section):
     stop_grace_seconds: float = Field(ge=0)
 
@@ -106,6 +110,7 @@ class Settings(_Section):
     silver: SilverSettings
     gold: GoldSettings
     run: RunSettings
+    docs: DocsSettings
 
 
 # Of a value that is wrong: enough to know it by, however much it holds.
