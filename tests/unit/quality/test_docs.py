@@ -16,7 +16,6 @@ from sluice.quality.docs_page import docs_page, result_path, suite_page
 from sluice.quality.docs_render import render_results
 from sluice.quality.docs_results import ResultDamaged, Skipped, read_result
 
-MANY = 200
 # Every tag a page may hold; none of them runs, loads or sends anything.
 HARMLESS = {
     *(
@@ -63,7 +62,7 @@ class Page(HTMLParser):
         return [value for tag, name, value in self.attributes if (tag, name) == ("a", "href")]
 
 
-def build(lake: Path, limit: int = MANY, output: Path | None = None) -> DocsBuilt:
+def build(lake: Path, limit: int = 200, output: Path | None = None) -> DocsBuilt:
     return build_docs(lake, SUITE_FILE.parent, output or lake / "_docs", limit)
 
 
