@@ -93,6 +93,10 @@ class GateSettings(_Section):
     probe_after_seconds: float = Field(gt=0)
 
 
+class DocsSettings(_Section):
+    max_promotions: int = Field(ge=1)
+
+
 class RunSettings(_Section):
     stop_grace_seconds: float = Field(ge=0)
 
@@ -113,6 +117,7 @@ class Settings(_Section):
     gold: GoldSettings
     gate: GateSettings
     run: RunSettings
+    docs: DocsSettings
 
 
 # Of a value that is wrong: enough to know it by, however much it holds.

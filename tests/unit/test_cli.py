@@ -20,7 +20,7 @@ from sluice.errors import (
     StreamFailed,
 )
 
-COMMANDS = ("up", "down", "status", "generate", "import", "run", "query", "demo", "doctor")
+COMMANDS = ("up", "down", "status", "generate", "import", "run", "query", "docs", "demo", "doctor")
 
 
 def run_sluice(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -40,7 +40,7 @@ class Invocation:
                     f"--set {assignment}: not of the form section.key=value", "e.g. --set lake.path=/data/lake"
                 )
             options[key.strip()] = parse_value(text)
-        options.update({key.replace("__", "."): value for key, value in overrides.items()})
+        options.update({key.replace("__", "."): value for key, value in overrides.items() if value is not None})
         return load_settings(self.config, options)
 
 
