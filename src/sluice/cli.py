@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sluice.commands import broker, demo, doctor, generate, importing, query, run, status
+from sluice.commands import broker, demo, doctor, gate, generate, importing, query, run, status, trace
 from sluice.commands.context import Invocation
 from sluice.errors import EXIT_DONE, EXIT_USAGE, SluiceError
 
@@ -36,7 +36,7 @@ def _globals(
     ctx.obj = Invocation(config, assignments or [])
 
 
-for module in (broker, status, generate, importing, run, query, demo, doctor):
+for module in (broker, status, generate, importing, run, query, trace, gate, demo, doctor):
     module.register(app)
 
 

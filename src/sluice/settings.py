@@ -87,6 +87,10 @@ class GoldSettings(_Section):
     max_megabytes_per_batch: int = Field(ge=1)
 
 
+class GateSettings(_Section):
+    notice_after_hours: float = Field(gt=0)
+
+
 class RunSettings(_Section):
     stop_grace_seconds: float = Field(ge=0)
 
@@ -105,6 +109,7 @@ class Settings(_Section):
     bronze: BronzeSettings
     silver: SilverSettings
     gold: GoldSettings
+    gate: GateSettings
     run: RunSettings
 
 
