@@ -201,7 +201,9 @@ def _read_result(lake_path: Path, layer: str, promotion_id: str) -> Row | None:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    return content if isinstance(content, dict) and isinstance(content.get("results"), list) else None
+    results = content.get("results") if isinstance(content, dict) else None
+    is_whole = isinstance(results, list) and all(isinstance(entry, dict) for entry in results)
+    return content if is_whole else None
 
 
 def _rules_of_result(result: Row) -> Iterator[Row]:

@@ -20,7 +20,8 @@ from sluice.serving.trace import HELD, MISSING, PENDING, Event, Record
 from sluice.serving.values import plain
 
 Row = dict[str, Any]
-_STEPS = (BRONZE_EVENTS, SILVER_HELD, SILVER_QUARANTINE, SILVER_DUPLICATES, SILVER_READINGS)
+# Of what happened at one moment, what is told first.
+_STEPS = (BRONZE_EVENTS, SILVER_HELD, SILVER_READINGS, SILVER_DUPLICATES, SILVER_QUARANTINE)
 _MOST_TEXT = 240
 _LAST = datetime.max.replace(tzinfo=timezone.utc)
 _ENDS = {
@@ -63,7 +64,7 @@ def _step(record: Record, table: Table, row: Row, ledger: Mapping[str, Row]) -> 
     if table is BRONZE_EVENTS:
         size = f"{len(row['value']):,} bytes" if row["value"] is not None else "no value"
         sent = _text(row["kafka_timestamp"])
-        return Step(_moment(row["ingested_at"]), f"{at} landed in bronze.events ({size}, sent {sent})")
+        return Step(_moment(row["ingested_at"]), f"{at} landed in bronze.events ({size}, Kafka time {sent})")
     if table is SILVER_HELD:
         return Step(decided_at, f"{by} held {at} with its batch; that is {row['status']} now")
     if table is SILVER_QUARANTINE:

@@ -195,10 +195,11 @@ def _key(records: Sequence[Record]) -> Row | None:
     return None
 
 
-def _order(event: Event) -> tuple[bool, str, Coordinates]:
+def _order(event: Event) -> tuple[bool, str, int, Coordinates]:
     moment = event.key["event_time"] if event.key else None
     known = isinstance(moment, datetime)
-    return (not known, moment.isoformat() if isinstance(moment, datetime) else "", event.records[0].coordinates)
+    first = event.records[0].coordinates
+    return (not known, moment.isoformat() if isinstance(moment, datetime) else "", -first.generation, first)
 
 
 def _complete(event: Event, finder: RecordFinder, lake: OpenLake, configs: Configs) -> Event:
