@@ -68,13 +68,14 @@ def _print_event(event: Event) -> None:
 
     _say(f"{_title(event)}: {event.state}")
     for step in story(event):
-        moment = rfc3339(step.at) if step.at else "now"
+        moment = rfc3339(step.at) if step.at else "now" if step.is_now else "(time unknown)"
         _say(f"  {moment:<27} {step.what}")
     for rule in event.failed_rules:
         _say(f"  rule {rule['rule_id']} failed for {rule['coordinates']} in {rule['promotion_id']}")
         _say(f"    saw   {values_text(rule)}")
         _say(f"    rule  {rule_text(rule)}")
-        _say(f"    suite {rule['suite']} {rule['suite_hash']}")
+        if rule["suite_hash"]:
+            _say(f"    suite {rule['suite']} {rule['suite_hash']}")
     for row in event.minutes:
         _say(f"  gold {minute_text(row)}")
     for row in event.held_minutes:

@@ -133,10 +133,21 @@ def list_files(lake: OpenLake, table: Table) -> Iterator[DataFile]:
     """The files of a table's newest version."""
     folder = lake.path / table.relative_path
     actions = pa.table(lake.delta(table.full_name).get_add_actions(flatten=True))
-    for action in actions.to_pylist():
+    columns = {name: _values(actions[name]) for name in actions.column_names}
+    for values in zip(*columns.values(), strict=True):
+        action = dict(zip(columns, values, strict=True))
         path = Path(unquote(action["path"]))
         modified = action["modification_time"]
         yield DataFile(folder / path, action["size_bytes"], _milliseconds(modified), _bounds(action))
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError):
+        # Times that brokers stamped beyond the year 9999 are no Python values; such a column chooses no files.
+        return [None] * len(column)
+    return values
 
 
 def _milliseconds(moment: Any) -> int:

@@ -72,7 +72,8 @@ class RecordFinder:
     def __init__(self, lake: OpenLake) -> None:
         self._lake = lake
         self.files = TableFiles(lake)
-        self._last_read: LastRead | None = None
+        # Before any other table: what silver commits meanwhile must look pending, never missing.
+        self._last_read: LastRead = dict(self._read_ledger())
 
     def find(self, target: EventId | DeviceTime | RecordAt, limit: int) -> Found:
         """The records of a target: those read by silver by its columns, all others by their bytes.
@@ -129,15 +130,10 @@ class RecordFinder:
 
     def is_read(self, at: Coordinates) -> bool:
         """Whether a promotion of silver has gone past the record."""
-        return at.offset <= self.last_read().get((at.topic, at.generation, at.partition), -1)
-
-    def last_read(self) -> LastRead:
-        """The greatest offset that the ledger says silver has read, by topic, generation and partition."""
-        if self._last_read is None:
-            self._last_read = dict(self._read_ledger())
-        return self._last_read
+        return at.offset <= self._last_read.get((at.topic, at.generation, at.partition), -1)
 
     def _read_ledger(self) -> Iterator[tuple[tuple[str, int, int], int]]:
+        """The greatest offset that the ledger says silver has read, by topic, generation and partition."""
         if OPS_SILVER_PROMOTIONS.full_name not in self._lake.tables():
             return
         sql = """SELECT entry.key, max(entry.value) FROM (
@@ -173,14 +169,14 @@ class RecordFinder:
             yield from self.files.rows(table, where, parameters, dated, columns=COORDINATES, limit=limit)
 
     def _find_raw(self, table: Table, target: EventId | DeviceTime) -> tuple[list[Coordinates], bool]:
-        unread = self.last_read() if table is BRONZE_EVENTS else {}
-        files = [file for file in self.files.files(table) if _reaches_beyond(file, unread)]
+        read = self._last_read if table is BRONZE_EVENTS else {}
+        files = [file for file in self.files.files(table) if _reaches_beyond(file, read)]
         chosen = list(_within_budget(files))
         found = []
         for batch in self.files.batches(chosen, (*COORDINATES, "value")):
             for row in _holding(batch, needles(target)):
                 at = coordinates_of(row)
-                is_unread = at.offset > unread.get((at.topic, at.generation, at.partition), -1)
+                is_unread = at.offset > read.get((at.topic, at.generation, at.partition), -1)
                 if is_unread and speaks_of(row["value"], target):
                     found.append(at)
         return found, len(chosen) == len(files)
@@ -215,12 +211,19 @@ def _dated(table: Table, target: EventId | DeviceTime) -> dict[str, list[date]]:
     return {"event_date": [target.event_time.date()]}
 
 
-def _reaches_beyond(file: DataFile, unread: LastRead) -> bool:
-    if "offset" not in file.bounds or "partition" not in file.bounds or not unread:
+def _reaches_beyond(file: DataFile, read: LastRead) -> bool:
+    """Whether the file may hold records that come after the last ones read."""
+    if not {"topic_generation", "partition", "offset"} <= set(file.bounds) or not read:
         return True
-    low, high = file.bounds["partition"]
-    known = {partition: last for (_, _, partition), last in sorted(unread.items(), key=lambda item: -item[1])}
-    return any(file.bounds["offset"][1] > known.get(each, -1) for each in range(low, high + 1))
+    (first, last), (low, high) = file.bounds["topic_generation"], file.bounds["partition"]
+    # Topics have no statistics: of several, the one that was read least far counts.
+    ends: dict[tuple[int, int], int] = {}
+    for (_, generation, partition), offset in read.items():
+        ends[generation, partition] = min(offset, ends.get((generation, partition), offset))
+    possible = [
+        ends.get((generation, each), -1) for generation in range(first, last + 1) for each in range(low, high + 1)
+    ]
+    return any(file.bounds["offset"][1] > offset for offset in possible)
 
 
 def _within_budget(files: Iterable[DataFile]) -> Iterator[DataFile]:

@@ -32,10 +32,16 @@ _ENDS = {
 
 
 class Step(NamedTuple):
-    """Something that happened: when (None where unknown), where to, and what."""
+    """Something that happened, or, last of all, how things stand.
+
+    Attributes:
+        at: when it happened; None where that is unknown, and of how things stand.
+        is_now: it is how things stand.
+    """
 
     at: datetime | None
     what: str
+    is_now: bool = False
 
 
 def story(event: Event) -> list[Step]:
@@ -48,7 +54,7 @@ def story(event: Event) -> list[Step]:
         if record.state in _ENDS:
             promotion = (record.row(SILVER_HELD) or {}).get("promotion_id")
             end = _ENDS[record.state].format(promotion=promotion)
-            steps.append((len(_STEPS), Step(None, f"{record.coordinates} {end}")))
+            steps.append((len(_STEPS), Step(None, f"{record.coordinates} {end}", is_now=True)))
     steps += [(len(_STEPS), _decision(row)) for row in event.promotions if row["kind"] in ("approve", "reject")]
     for row in event.promotions:
         if row["layer"] == "gold":

@@ -215,7 +215,7 @@ def test_a_record_without_an_event_says_where_it_stands(
 
     (event,) = [event for event in answer.events if event.records[0].coordinates.offset == offset]
     assert [(record.coordinates.offset, record.state) for record in event.records] == [(offset, state)]
-    assert story(event)[-1] == (None, last)
+    assert story(event)[-1] == (None, last, True)
 
 
 def test_a_held_record_that_was_approved_tells_who_and_why(lake: Path) -> None:
