@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sluice.commands import broker, demo, docs, doctor, generate, importing, query, run, status
+from sluice.commands import broker, demo, docs, doctor, gate, generate, importing, query, run, status, trace
 from sluice.commands.context import Invocation
 from sluice.errors import EXIT_DONE, EXIT_USAGE, SluiceError, print_error
 
@@ -37,7 +37,7 @@ def _globals(
     ctx.obj = Invocation(config, assignments or [])
 
 
-for module in (broker, status, generate, importing, run, query, docs, demo, doctor):
+for module in (broker, status, generate, importing, run, query, trace, gate, docs, demo, doctor):
     module.register(app)
 
 

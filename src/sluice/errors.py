@@ -74,6 +74,10 @@ class QueryInvalid(UsageError):
     """A query is unknown, lacks a parameter, or is not valid read-only SQL."""
 
 
+class TargetInvalid(UsageError):
+    """What to trace is not written in a way that can be looked for."""
+
+
 class LakeTooNew(UsageError):
     """The lake was written by a newer version of Sluice."""
 
@@ -124,3 +128,11 @@ class CheckpointLost(SluiceError):
 
 class StreamFailed(SluiceError):
     """A streaming query stopped with an error that is not the data's."""
+
+
+class EventUnknown(SluiceError):
+    """No table of the lake knows the event or record asked for."""
+
+
+class PromotionUnknown(SluiceError):
+    """No ledger of the lake has the promotion asked for."""

@@ -91,6 +91,7 @@ class GoldSettings(_Section):
 class GateSettings(_Section):
     holds_to_open: int = Field(ge=1)
     probe_after_seconds: float = Field(gt=0)
+    notice_after_hours: float = Field(gt=0)
 
 
 class DocsSettings(_Section):

@@ -63,3 +63,13 @@ def progress_console() -> Console:
 def print_json(value: Any) -> None:
     """Prints one JSON document to standard output."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def age_text(seconds: float | None) -> str:
+    """An age for people: 40 s, 12 min, 3.5 h, 2.1 d; empty where it is not known."""
+    if seconds is None:
+        return ""
+    for size, unit, most in ((1, "s", 120), (60, "min", 7200), (3600, "h", 172_800)):
+        if seconds < most:
+            return f"{seconds / size:.1f} {unit}" if size == 3600 else f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.1f} d"

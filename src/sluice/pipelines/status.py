@@ -1,30 +1,24 @@
-"""How a lake is doing, without Spark: the broker, and per layer its owner, lag and last verdict."""
+"""How a lake is doing, without Spark: the broker, and per layer its owner, lag, last verdict, breaker and holds."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 from deltalake import DeltaTable
 
 from sluice.embedded.broker import running_broker
 from sluice.errors import SluiceError
-from sluice.schemas import (
-    BRONZE_EVENTS,
-    HOLD,
-    LAYERS,
-    OPS_GOLD_PROMOTIONS,
-    OPS_SILVER_PROMOTIONS,
-    UPSTREAM,
-    Table,
-)
+from sluice.schemas import BRONZE_EVENTS, LAYERS, UPSTREAM, Table
+from sluice.serving.lake import OpenLake
+from sluice.serving.promotions import CLOSED, GATED_LAYERS, LEDGERS, Hold, open_holds, read_breaker
 from sluice.settings import Settings
 from sluice.sources.kafka import end_offsets, resolve_bootstrap
 from sluice.tables.checkpoints import delta_version, kafka_offsets
 from sluice.tables.lake import Lake, Owner, layer_owner
-
-_LEDGERS = {"silver": OPS_SILVER_PROMOTIONS, "gold": OPS_GOLD_PROMOTIONS}
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,11 @@ class LayerStatus:
         lag_seconds: since the oldest commit above it that it has not read; for bronze since the last record it
             landed; 0 where nothing waits, null if that cannot be known.
         last_verdict: of the newest ledger row; null for bronze, which has no gate.
-        open_holds: held promotions that nobody has decided.
+        breaker: state of the layer's gate, closed unless its file says otherwise; null for bronze.
+        open_holds: promotions with held rows that nobody has decided about.
+        oldest_hold: promotion_id of the one held longest; null where nothing is held.
+        oldest_hold_at: when that was; null where its ledger row is not written yet.
+        oldest_hold_seconds: how long ago.
     """
 
     layer: str
@@ -59,27 +57,51 @@ class LayerStatus:
     last_verdict: str | None
     breaker: str | None
     open_holds: int
+    oldest_hold: str | None
+    oldest_hold_at: str | None
+    oldest_hold_seconds: float | None
     last_batch_at: str | None
 
 
 @dataclass(frozen=True)
 class Status:
-    """Broker and layers."""
+    """Broker and layers.
+
+    Attributes:
+        notice_after_hours: a hold older than this is a complaint.
+    """
 
     lake: str
     broker: BrokerStatus
     layers: tuple[LayerStatus, ...]
+    notice_after_hours: float
 
     @property
     def is_well(self) -> bool:
-        """Whether the broker answers and every layer that somebody has started is running or drained."""
-        return self.broker.up and all(layer.running or not layer.lag_rows for layer in self.layers)
+        """Whether there is nothing to complain of."""
+        return not self.complaints
+
+    @property
+    def complaints(self) -> list[str]:
+        """What a person should look at: broker down, layers behind and not running, open breakers, old holds."""
+        return list(self._complain())
+
+    def _complain(self) -> Iterator[str]:
+        if not self.broker.up:
+            yield "the broker does not answer (sluice up, or kafka.bootstrap_servers)"
+        if behind := [layer.layer for layer in self.layers if layer.lag_rows and not layer.running]:
+            yield f"{', '.join(behind)} behind and not running (sluice run)"
+        for layer in self.layers:
+            if layer.breaker not in (None, CLOSED):
+                yield f"the breaker of {layer.layer} is {layer.breaker} (sluice gate ls)"
+            if (layer.oldest_hold_seconds or 0) > self.notice_after_hours * 3600:
+                yield f"{layer.layer} held since {layer.oldest_hold_at}: sluice gate show {layer.oldest_hold}"
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain values, `layers` by name."""
         content = asdict(self)
         content["layers"] = {layer.layer: asdict(layer) for layer in self.layers}
-        return {**content, "well": self.is_well}
+        return {**content, "well": self.is_well, "complaints": self.complaints}
 
 
 def read_status(settings: Settings) -> Status:
@@ -91,8 +113,9 @@ def read_status(settings: Settings) -> Status:
     lake = Lake(settings.lake.path)
     lake.check_format()
     broker, ends = _read_broker(settings)
-    layers = tuple(_read_layer(lake, layer, settings.kafka.topic, ends) for layer in LAYERS)
-    return Status(str(lake.path), broker, layers)
+    holds = open_holds(OpenLake(lake))
+    layers = tuple(_read_layer(lake, layer, settings.kafka.topic, ends, holds) for layer in LAYERS)
+    return Status(str(lake.path), broker, layers, settings.gate.notice_after_hours)
 
 
 def _read_broker(settings: Settings) -> tuple[BrokerStatus, dict[int, int] | None]:
@@ -107,10 +130,12 @@ def _read_broker(settings: Settings) -> tuple[BrokerStatus, dict[int, int] | Non
     return BrokerStatus(address, is_embedded, topic, True, None), ends
 
 
-def _read_layer(lake: Lake, layer: str, topic: str, ends: dict[int, int] | None) -> LayerStatus:
+def _read_layer(lake: Lake, layer: str, topic: str, ends: dict[int, int] | None, holds: Sequence[Hold]) -> LayerStatus:
     owner: Owner | None = layer_owner(lake, layer)
     rows, seconds = _bronze_lag(lake, topic, ends) if layer == "bronze" else _delta_lag(lake, layer)
     verdict, decided_at = _last_promotion(lake, layer)
+    own = [hold for hold in holds if hold.layer == layer]
+    since = own[0].since if own else None
     return LayerStatus(
         layer=layer,
         running=owner is not None,
@@ -119,8 +144,11 @@ def _read_layer(lake: Lake, layer: str, topic: str, ends: dict[int, int] | None)
         lag_rows=rows,
         lag_seconds=seconds,
         last_verdict=verdict,
-        breaker=None,
-        open_holds=1 if verdict == HOLD else 0,
+        breaker=read_breaker(lake.path, layer).state if layer in GATED_LAYERS else None,
+        open_holds=len(own),
+        oldest_hold=own[0].promotion_id if own else None,
+        oldest_hold_at=since.isoformat() if since else None,
+        oldest_hold_seconds=round((datetime.now(timezone.utc) - since).total_seconds(), 1) if since else None,
         last_batch_at=decided_at,
     )
 
@@ -163,7 +191,7 @@ def _rows(commit: dict[str, Any]) -> int:
 
 
 def _last_promotion(lake: Lake, layer: str) -> tuple[str | None, str | None]:
-    table = _LEDGERS.get(layer)
+    table = LEDGERS.get(layer)
     if table is None or not lake.has_table(table):
         return None, None
     rows = DeltaTable(lake.table_path(table)).to_pyarrow_dataset().to_table(columns=["verdict", "decided_at"])

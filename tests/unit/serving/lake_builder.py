@@ -124,3 +124,29 @@ def ask(lake: Path, name: str, **given: str) -> list[dict[str, Any]]:
     query = load_queries(home() / "conf" / "queries")[name]
     answer = run_read_only(open_lake(lake), query.sql, bind_parameters(query, given) or None, query.optional)
     return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows()]
+
+
+def held(offset: int, promotion_id: str, **odd: object) -> Row:
+    """A row of silver.held, still open."""
+    return {**bronze(offset), "promotion_id": promotion_id, "status": "open", **odd}
+
+
+def config(kind: str, digest: str, text: str) -> Row:
+    """A row of ops.configs."""
+    return {"kind": kind, "hash": digest, "text": text, "first_used_at": at("00:00:00")}
+
+
+def suite_text(*rules: Mapping[str, object]) -> str:
+    """The text of a suite, name silver_readings."""
+    return json.dumps({"name": "silver_readings", "expectations": list(rules)})
+
+
+def between(rule_id: str, column: str, low: float, high: float, severity: str = "critical") -> dict[str, object]:
+    """A range rule as it stands in a suite."""
+    return {
+        "type": "expect_column_values_to_be_between",
+        "kwargs": {"column": column, "min_value": low, "max_value": high},
+        "severity": severity,
+        "description": f"{column} is possible.",
+        "meta": {"rule_id": rule_id, "dimension": "validity"},
+    }

@@ -105,6 +105,7 @@ def test_the_list_names_every_query_for_people_and_programs(capsys: pytest.Captu
         "duplicates_by_device",
         "latest_readings",
         "minutes",
+        "open_holds",
         "promotions_by_verdict",
         "quality_shares",
         "quarantine_by_code",
