@@ -70,7 +70,7 @@ def run(machine: Path, checkout: Path, *command: str, **variables: str) -> subpr
 def test_without_python_it_names_the_command_that_installs_it(machine: Path, checkout: Path) -> None:
     done = run(machine, checkout, "infra/setup.sh")
     assert done.returncode == 3
-    assert done.stderr.splitlines()[0].startswith("setup: Python 3.11 or later, with venv, is needed")
+    assert done.stderr.splitlines()[0].startswith("setup: Python 3.10 or later, with venv, is needed")
     assert re.search(r"next: (sudo apt-get|brew) install python", done.stderr)
 
 
