@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from sluice.embedded.broker import RunningBroker, start_broker, stop_broker
 from sluice.session import open_session
 from sluice.settings import load_settings
+from tests.spark_options import JAVA_OPTIONS
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +34,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.master": "local[2]",
         "spark.shuffle_partitions": 2,
         "spark.driver_memory_megabytes": 2048,
-        # Tests never run long enough to win back what the optimising compiler costs.
-        "spark.java_options": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC",
+        "spark.java_options": JAVA_OPTIONS,
     }
     session = open_session(load_settings(options=options, environment={}), "sluice-tests")
     yield session

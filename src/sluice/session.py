@@ -62,6 +62,8 @@ def open_session(settings: Settings, app_name: str = "sluice") -> SparkSession:
         builder = builder.config(key, value)
     # PySpark starts the `java` of JAVA_HOME, else the first on PATH, whatever its version.
     os.environ["JAVA_HOME"] = str(find_java().parent.parent)
+    # Its workers would be the first `python3` on PATH, and refuse to work for a driver of another version.
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     with _errors_of_jvm_in(settings.lake.path / "_logs" / "spark.log"):
         return builder.getOrCreate()
 

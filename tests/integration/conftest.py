@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.spark_options import OF_A_PROCESS
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -17,9 +18,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """This process's environment with settings as SLUICE_SECTION__KEY."""
+    """This process's environment, what makes Spark start fast, and settings as SLUICE_SECTION__KEY."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SLUICE_")}
-    return {**kept, **{f"SLUICE_{key.upper()}": str(value) for key, value in settings.items()}}
+    return {**kept, **OF_A_PROCESS, **{f"SLUICE_{key.upper()}": str(value) for key, value in settings.items()}}
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from deltalake import DeltaTable
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from tests.spark_options import OF_A_PROCESS
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 TOUR = next(path for path in NOTEBOOKS if path.name == "01_tour.ipynb")
@@ -46,7 +47,8 @@ def tour(small_lake: Path) -> Any:
     notebook = read(TOUR)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLUICE_LAKE__PATH", str(small_lake))
-        patch.setenv("SLUICE_SPARK__DRIVER_MEMORY_MEGABYTES", "1024")
+        for name, value in OF_A_PROCESS.items():
+            patch.setenv(name, value)
         execute(notebook)
     return notebook
 

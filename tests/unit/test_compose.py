@@ -24,6 +24,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from tests.spark_options import JAVA_OPTIONS
 
 from sluice.settings import load_settings, parse_value
 
@@ -269,7 +270,7 @@ def free_port() -> str:
 def running(service: str, replaced: dict[str, str]) -> Iterator[None]:
     """The service's command outside a container, with other hosts, ports and paths."""
     words = [replaced.get(word, word) for word in command(service)]
-    given = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    given = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "SPARK_DAEMON_JAVA_OPTS": JAVA_OPTIONS}
     process = subprocess.Popen(words, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         monkeypatch.setattr(session_module, "SparkSession", type("Session", (), {"builder": builder}))
         monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
         # Put back afterwards, whatever open_session makes of it.
-        monkeypatch.setenv("JAVA_HOME", os.environ.get("JAVA_HOME", ""))
+        for name in ("JAVA_HOME", "PYSPARK_PYTHON"):
+            monkeypatch.setenv(name, os.environ.get(name, ""))
         if options.pop("submitted", False):
             monkeypatch.setenv("PYSPARK_GATEWAY_PORT", "1")
         return open_session(_settings(tmp_path, **options), "a name")
@@ -115,6 +117,12 @@ def test_spark_is_started_with_a_java_that_fits_though_java_home_names_another(
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk-11"))
     opened()
     assert os.environ["JAVA_HOME"] == str(tmp_path / "jdk-17")
+
+
+def test_the_workers_run_the_python_of_the_driver(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYSPARK_PYTHON", "python2")
+    opened()
+    assert os.environ["PYSPARK_PYTHON"] == sys.executable
 
 
 def test_absent_jars_are_named_with_what_fetches_them(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def run(machine: Path, checkout: Path, *command: str, **variables: str) -> subpr
 def test_without_python_it_names_the_command_that_installs_it(machine: Path, checkout: Path) -> None:
     done = run(machine, checkout, "infra/setup.sh")
     assert done.returncode == 3
-    assert done.stderr.splitlines()[0].startswith("setup: Python 3.11 or later, with venv, is needed")
+    assert done.stderr.splitlines()[0].startswith("setup: Python 3.10 or later, with venv, is needed")
     assert re.search(r"next: (sudo apt-get|brew) install python", done.stderr)
 
 
@@ -248,7 +248,17 @@ def test_an_interrupted_installation_starts_from_an_empty_environment(setup: Mod
 
 
 def test_what_is_installed_is_not_installed_again(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = []
+
+    def run(command: list[str], failure: str) -> None:
+        modules.append(command[2])
+        setup.VENV_PYTHON.parent.mkdir(parents=True, exist_ok=True)
+        if not setup.VENV_PYTHON.exists():
+            setup.VENV_PYTHON.symlink_to(sys.executable)
+
     setup.LOCK.write_text("# nothing\n")
+    monkeypatch.setattr(setup, "run", run)
     setup.install_packages()
-    monkeypatch.setattr(setup, "pip", lambda *_: pytest.fail("pip was started"))
+    assert modules == ["venv", "pip"]
     setup.install_packages()
+    assert modules == ["venv", "pip"]

