@@ -12,8 +12,8 @@ from sluice.pipelines.rulebook import load_silver_suite, row_rules
 from sluice.schemas import RULE_FAILED
 from sluice.settings import home
 from sluice.testing import KAFKA_TIME, event_rows, utc
+from sluice.transforms.contract import Contract
 from sluice.transforms.judge import (
-    JUDGED_COLUMNS,
     VERDICT_COLUMNS,
     RowRule,
     broken_names,
@@ -136,10 +136,9 @@ VERDICTS: tuple[tuple[str, dict[str, Any], str, list[str], str | None], ...] = (
 
 @pytest.fixture(scope="module")
 def rules(spark: SparkSession, shipped_contract: Contract) -> list[RowRule]:
-    """Those shipped, and one more warning that is no range."""
+    """Those shipped."""
     suite = load_silver_suite(home() / "expectations", shipped_contract)
-    odd = F.coalesce(F.col("status") == "odd", F.lit(False))
-    return [*row_rules(spark, suite), RowRule("status_known", False, RULE_FAILED, odd)]
+    return row_rules(spark, suite)
 
 
 @pytest.fixture(scope="module")

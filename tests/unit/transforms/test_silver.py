@@ -19,7 +19,6 @@ from sluice.settings import home
 from sluice.testing import KAFKA_TIME, day, rows_of, utc
 from sluice.transforms.contract import Contract
 from sluice.transforms.deduplicate import COMPARED_COLUMNS, find_repeats
-from sluice.transforms.judge import JUDGED_COLUMNS
 from sluice.transforms.parse import Limits
 from sluice.transforms.records import as_records
 from sluice.transforms.registry import REGISTRY_DDL, parse_registry, registry_rows
