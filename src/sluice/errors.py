@@ -118,10 +118,6 @@ class GateBroken(SluiceError):
     """A gate could not decide, and so does not promote."""
 
 
-class PromotionUnknown(SluiceError):
-    """There is no such promotion, or nothing of it is held."""
-
-
 class CheckpointLost(SluiceError):
     """A checkpoint and the tables it belongs to do not fit together."""
 

@@ -47,10 +47,9 @@ def check_arguments(kind: Any, kwargs: Any, columns: Columns) -> str:
     Raises:
         Fault: an argument is missing, unknown, of the wrong type, or would not be applied as written.
     """
-    if kind in EXCLUDED_TYPES:
-        raise Fault(f"the type {kind!r} cannot be judged: {EXCLUDED_TYPES[kind]}")
     if not isinstance(kind, str) or kind not in RULE_TYPES:
-        raise Fault(f"the type {kind!r} cannot be judged")
+        reason = EXCLUDED_TYPES.get(str(kind), "no such type is known")
+        raise Fault(f"the type {kind!r} cannot be judged: {reason}")
     if not isinstance(kwargs, Mapping):
         raise Fault("kwargs must be an object")
     rule_type = RULE_TYPES[kind]

@@ -80,7 +80,7 @@ def _fault_of_keys(condition: Mapping[str, Any], keys: set[str], families: Mappi
     if set(condition) != {"type", "column", *keys}:
         return f"row_condition: {condition['type']} needs column, {', '.join(sorted(keys))}, and nothing else"
     column = condition["column"]
-    if not isinstance(column, Mapping) or set(column) != {"name"}:
+    if not isinstance(column, Mapping) or set(column) != {"name"} or not isinstance(column["name"], str):
         return 'row_condition: a column is written {"name": …}'
     if column["name"] not in families:
         return f"row_condition: no column {column['name']!r}"

@@ -96,3 +96,13 @@ def prepare(rule: Rule) -> Prepared:
         **{key: entry[key] for key in ("description", "notes", "id") if entry.get(key) is not None},
     ).to_domain_obj()
     return Prepared(rule, expectation, str(expectation.map_metric), expectation.configuration.to_json_dict())
+
+
+def reason_of(broken: Mapping[Any, Any], rule: Rule) -> str:
+    """Why metrics of the rule's columns could not be computed, from what MetricsCalculator gives back beside values."""
+    messages = {
+        str(each["exception_info"]["exception_message"])
+        for each in broken.values()
+        if set(rule.columns) & {str(value) for value in each["metric_configuration"].metric_domain_kwargs.values()}
+    }
+    return "; ".join(sorted(messages)) or "Great Expectations gave no result"

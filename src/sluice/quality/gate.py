@@ -12,7 +12,7 @@ from typing import Any
 
 from sluice import schemas
 from sluice.quality.arguments import BATCH
-from sluice.quality.expectations import Prepared, prepare
+from sluice.quality.expectations import Prepared, prepare, reason_of
 from sluice.quality.facts import ROWS_IN
 from sluice.quality.results import RuleCounts, row_result, rule_id_of
 from sluice.quality.suites import Rule, Suite
@@ -106,9 +106,8 @@ class Gate:
         found, broken = MetricsCalculator(_engine_of(facts)).compute_metrics(needed)
         for rule_id, metrics in self._metrics.items():
             prepared = self._prepared[rule_id]
-            absent = [metric.id for metric in metrics.values() if metric.id not in found]
-            if absent:
-                yield prepared.broken_result(_reason(broken.get(absent[0])))
+            if any(metric.id not in found for metric in metrics.values()):
+                yield prepared.broken_result(reason_of(broken, prepared.rule))
             else:
                 yield _result(prepared, {name: found[metric.id] for name, metric in metrics.items()})
 
@@ -127,14 +126,6 @@ def _result(prepared: Prepared, metrics: Mapping[str, Any]) -> dict[str, Any]:
     except Exception as error:
         # The other rules' results are worth keeping.
         return prepared.broken_result(f"{type(error).__name__}: {error}")
-
-
-def _reason(broken: Any) -> str:
-    try:
-        infos = broken["exception_info"]
-        return "; ".join(sorted({str(info["exception_message"]) for info in infos}))
-    except (TypeError, KeyError):
-        return "Great Expectations gave no result"
 
 
 def _fault_of(facts: Facts, rules: Iterable[Rule]) -> str:

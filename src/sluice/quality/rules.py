@@ -7,17 +7,17 @@ pass over the rows can count for all rules at once what Great Expectations would
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
-from pyspark.sql import Column, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sluice.errors import SuiteInvalid
-from sluice.quality.expectations import Prepared, open_great_expectations, prepare
+from sluice.quality.expectations import Prepared, open_great_expectations, prepare, reason_of
 from sluice.quality.rule_types import COLUMN, LIST_IGNORES, PAIR_IGNORES, RULE_TYPES
 from sluice.quality.suites import Rule
 
@@ -57,11 +57,8 @@ def compile_rules(spark: SparkSession, rules: Sequence[Rule], ddl: str) -> list[
     Raises:
         SuiteInvalid: Spark, its Java or Great Expectations cannot apply a rule; names it.
     """
-    open_great_expectations()
-    from great_expectations.execution_engine.sparkdf_execution_engine import SparkDFExecutionEngine
-
     rows = spark.createDataFrame([], ddl)
-    engine = SparkDFExecutionEngine(spark=spark, persist=False, batch_data_dict={"rows": rows})
+    engine = _analysing_engine(spark, rows)
     found = []
     for rule in rules:
         try:
@@ -74,6 +71,20 @@ def compile_rules(spark: SparkSession, rules: Sequence[Rule], ddl: str) -> list[
                 f"rule {rule.rule_id} cannot be applied: {_first_line(error)}", "docs/rules.md shows every type of rule"
             ) from error
     return found
+
+
+def _analysing_engine(spark: SparkSession, rows: DataFrame) -> Any:
+    """An engine that holds the rows and counts none: without it each condition would count its empty domain first."""
+    open_great_expectations()
+    from great_expectations.execution_engine.sparkdf_execution_engine import SparkDFExecutionEngine
+
+    engine: Any = SparkDFExecutionEngine(spark=spark, persist=False, batch_data_dict={"rows": rows})
+    engine.resolve_metric_bundle = _zeros
+    return engine
+
+
+def _zeros(metric_fn_bundle: Iterable[Any]) -> dict[Any, int]:
+    return {each.metric_configuration.id: 0 for each in metric_fn_bundle}
 
 
 def _check_patterns(spark: SparkSession, rule: Rule) -> None:
@@ -117,10 +128,13 @@ def _condition(engine: Any, prepared: Prepared) -> Column:
         metric_domain_kwargs=counted.metric_domain_kwargs,
         metric_value_kwargs=counted.metric_value_kwargs,
     )
-    found, _, _ = MetricsCalculator(engine, show_progress_bars=False).get_metric(condition)
-    if not isinstance(found, Column):
+    found, broken = MetricsCalculator(engine, show_progress_bars=False).compute_metrics([condition])
+    if condition.id not in found:
+        raise ValueError(reason_of(broken, prepared.rule))
+    column = found[condition.id][0]
+    if not isinstance(column, Column):
         raise TypeError(f"{prepared.metric} is no column")
-    return found
+    return column
 
 
 def _judged(engine: Any, expectation: Any) -> Column | None:
