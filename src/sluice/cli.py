@@ -9,7 +9,19 @@ from typing import Annotated
 
 import typer
 
-from sluice.commands import broker, demo, docs, doctor, gate, generate, importing, query, run, status, trace
+from sluice.commands import (
+    broker,
+    demo,
+    docs,
+    doctor,
+    gate,
+    generate,
+    importing,
+    query,
+    run,
+    status,
+    trace,
+)
 from sluice.commands.context import Invocation
 from sluice.errors import EXIT_DONE, EXIT_USAGE, SluiceError, print_error
 

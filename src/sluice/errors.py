@@ -114,6 +114,10 @@ class BreakerOpen(SluiceError):
     """A gate held batch after batch and lets none come for a while."""
 
 
+class RequestUnanswered(SluiceError):
+    """The owner of a layer has not answered a request in time."""
+
+
 class GateBroken(SluiceError):
     """A gate could not decide, and so does not promote."""
 

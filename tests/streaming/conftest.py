@@ -13,10 +13,7 @@ from kafka import KafkaProducer
 from pyspark.sql import DataFrame, SparkSession
 
 from sluice.embedded.broker import RunningBroker
-from sluice.pipelines.bronze import bronze_stream
-from sluice.pipelines.gold import gold_stream
-from sluice.pipelines.silver import silver_stream
-from sluice.pipelines.stream import BatchGate, start_stream
+from sluice.pipelines.driver import Driver, StopSignal
 from sluice.schemas import LAYERS, TABLES, Table
 from sluice.settings import Settings, load_settings
 from sluice.tables.lake import Lake
@@ -54,16 +51,9 @@ class Workshop:
             producer.close()
 
     def drain(self, layers: Sequence[str] = LAYERS) -> None:
-        """Runs the layers' queries once, as `sluice run --once` does, in the tests' session."""
+        """Runs the layers as `sluice run --once` does, in the tests' session."""
         self.lake.prepare()
-        for layer in layers:
-            query = start_stream(self.stream(layer), BatchGate(), once=True)
-            query.awaitTermination()
-
-    def stream(self, layer: str) -> Any:
-        if layer == "bronze":
-            return bronze_stream(self.spark, self.settings, self.broker.bootstrap_servers)
-        return (silver_stream if layer == "silver" else gold_stream)(self.spark, self.settings)
+        Driver(self.spark, self.settings, self.broker.bootstrap_servers, StopSignal()).drain(layers)
 
     @property
     def lake(self) -> Lake:

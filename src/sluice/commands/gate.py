@@ -1,4 +1,4 @@
-"""`sluice gate`: what the gates decided, what waits for a person, and the rules in force. Only reads."""
+"""`sluice gate`: what the gates decided, what waits for a person, and the rules in force; these only read."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def run_layers(settings: Settings, layers: Sequence[str], bootstrap_servers: str
         spark = open_session(settings, f"sluice {' '.join(wanted)}")
         # A new SparkContext takes SIGINT for itself, to cancel jobs.
         stop.install()
-        driver = _Driver(spark, settings, bootstrap_servers, stop)
+        driver = Driver(spark, settings, bootstrap_servers, stop)
         try:
             driver.drain(wanted) if once else driver.follow(wanted)
         finally:
@@ -118,13 +118,21 @@ def check_rulebook(settings: Settings) -> None:
 
 
 @dataclass
-class _Driver:
+class Driver:
+    """Runs layers in one Spark session, in order or side by side."""
+
     spark: SparkSession
     settings: Settings
     bootstrap_servers: str | None
     stop: StopSignal
 
     def drain(self, layers: Sequence[str]) -> None:
+        """Drains what is there, layer by layer.
+
+        Raises:
+            BreakerOpen: a gate's circuit breaker is open; the other layers are drained.
+            StreamFailed: a query ended with an error.
+        """
         paused = []
         for layer in layers:
             if not self.stop.event.is_set() and self._watch([layer], once=True):
@@ -136,6 +144,11 @@ class _Driver:
             )
 
     def follow(self, layers: Sequence[str]) -> None:
+        """Runs the layers side by side until a stop is asked for.
+
+        Raises:
+            StreamFailed: a query ended with an error.
+        """
         self._watch(layers, once=False)
 
     def _watch(self, layers: Sequence[str], *, once: bool) -> bool:

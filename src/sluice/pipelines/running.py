@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timezone
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql.streaming.query import StreamingQuery
 
-from sluice.errors import StreamFailed
+from sluice.errors import SluiceError, StreamFailed
 from sluice.pipelines.stream import BatchGate, Stream, start_stream
 
 logger = logging.getLogger("sluice")
@@ -98,13 +100,25 @@ class LayerRun:
         failure = self._query.exception() if self._query else None
         if failure is None or self._gate.is_paused:
             return
-        reason = _first_line(str(failure))
+        if isinstance(self._gate.failure, SluiceError):
+            raise self._gate.failure
+        reason = _reason(self._gate.failure or failure)
         raise StreamFailed(
             f"{self.layer} stopped: {reason}", "mend the cause and start it again; it goes on where it was"
         )
 
 
-def _first_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    causes = [line for line in lines if line.startswith("Caused by:")]
-    return (causes[-1].removeprefix("Caused by:").strip() if causes else lines[0] if lines else "unknown")[:500]
+def _reason(failure: Exception) -> str:
+    """The first cause in one line."""
+    if isinstance(failure, Py4JJavaError):
+        cause = failure.java_exception
+        while cause.getCause() is not None:
+            cause = cause.getCause()
+        text = str(cause.toString())
+    elif isinstance(failure, PySparkException):
+        text = next(
+            (line for line in reversed(str(failure).splitlines()) if line.startswith("Caused by:")), str(failure)
+        )
+    else:
+        text = f"{type(failure).__name__}: {failure}"
+    return (text.removeprefix("Caused by:").strip().splitlines() or ["unknown"])[0][:500]

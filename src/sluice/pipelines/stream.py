@@ -37,11 +37,16 @@ class StopRequested(Exception):
 
 @dataclass
 class BatchGate:
-    """Lets a stop wait for the running micro-batch, and keeps the next one from beginning."""
+    """Lets a stop wait for the running micro-batch, and keeps the next one from beginning.
+
+    Attributes:
+        failure: what ended a micro-batch; Spark would only hand on its text.
+    """
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _paused: threading.Event = field(default_factory=threading.Event)
+    failure: Exception | None = None
 
     @property
     def is_paused(self) -> bool:
@@ -110,7 +115,11 @@ def start_stream(stream: Stream, gate: BatchGate, *, once: bool) -> StreamingQue
     def carry_out(batch: DataFrame, batch_id: int) -> None:
         with gate:
             began = time.monotonic()
-            report = stream.process(batch, batch_id)
+            try:
+                report = stream.process(batch, batch_id)
+            except Exception as error:
+                gate.failure = error
+                raise
             _log(stream.layer, batch_id, report, time.monotonic() - began)
             if report.pauses:
                 gate.pause()

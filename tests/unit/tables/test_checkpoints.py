@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +8,11 @@ import pytest
 
 from sluice.errors import CheckpointLost
 from sluice.tables.checkpoints import (
-    Decision,
-    Decisions,
     delta_version,
     generation_of,
     kafka_offsets,
     read_versions,
 )
-
-
-def decision(batch_id: int = 7, **odd: Any) -> Decision:
-    known = {
-        "promotion_id": f"silver-g-{batch_id}",
-        "decided_at": "2024-01-01T12:00:00+00:00",
-        "table_version": 3,
-        "suite_hash": "s",
-        "contract_hash": "c",
-        "registry_hash": "r",
-        **odd,
-    }
-    return Decision(batch_id, **known)
 
 
 def delta_offset(version: int, index: int) -> dict[str, Any]:
@@ -53,54 +37,6 @@ def checkpoint_with(path: Path, offsets: dict[int, Any], commits: tuple[int, ...
         (path / "commits" / str(batch_id)).write_text('v1\n{"nextBatchWatermarkMs":0}')
         (path / "commits" / f".{batch_id}.crc").write_bytes(b"crc")
     return path
-
-
-def test_a_decision_that_was_kept_is_found_and_no_other(tmp_path: Path) -> None:
-    decisions = Decisions(tmp_path)
-    assert decisions.find(7) is None
-    decisions.keep(decision(7))
-    assert Decisions(tmp_path).find(7) == decision(7)
-    assert decisions.find(8) is None
-
-
-def test_a_decision_may_be_kept_again(tmp_path: Path) -> None:
-    decisions = Decisions(tmp_path)
-    decisions.keep(decision(7))
-    decisions.keep(decision(7, table_version=4))
-    assert decisions.find(7) == decision(7, table_version=4)
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"batch_id": 7}', "\x00\x00"])
-def test_a_damaged_decision_is_an_error_and_never_a_new_decision(tmp_path: Path, text: str) -> None:
-    decisions = Decisions(tmp_path)
-    decisions.keep(decision(7))
-    (tmp_path / "decisions" / "7.json").write_text(text)
-    with pytest.raises(CheckpointLost, match=r"decisions/7.json is damaged") as lost:
-        decisions.find(7)
-    assert lost.value.hint
-
-
-def test_the_last_decisions_are_kept_and_old_ones_go(tmp_path: Path) -> None:
-    decisions = Decisions(tmp_path)
-    for batch_id in range(30):
-        decisions.keep(decision(batch_id))
-        # Each a second after the one before it, also on a disk that counts in seconds.
-        os.utime(tmp_path / "decisions" / f"{batch_id}.json", (batch_id, batch_id))
-    assert [batch_id for batch_id in range(30) if decisions.find(batch_id)] == list(range(10, 30))
-
-
-def test_a_text_is_kept_under_its_hash_and_never_overwritten(tmp_path: Path) -> None:
-    decisions = Decisions(tmp_path)
-    decisions.keep_text("suite", "abc", "first, ü")
-    decisions.keep_text("suite", "abc", "second")
-    decisions.keep_text("contract", "abc", "third")
-    assert decisions.find_text("suite", "abc") == "first, ü"
-    assert decisions.find_text("contract", "abc") == "third"
-
-
-def test_a_text_that_is_gone_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointLost, match="suite-abc, under which a batch was decided, is gone"):
-        Decisions(tmp_path).find_text("suite", "abc")
 
 
 def test_a_generation_is_made_once_and_another_checkpoint_has_another(tmp_path: Path) -> None:
