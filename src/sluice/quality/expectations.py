@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sluice.errors import SuiteInvalid
 from sluice.quality.suites import Rule
 
 # Counts and a sample, all of which one pass over the rows can give. SUMMARY would add how often each value occurs,
@@ -30,7 +31,7 @@ _IMPORTING = threading.Lock()
 
 def open_great_expectations() -> str:
     """Imports Great Expectations without its network calls, logs and capture of warnings; gives its version."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
     with _IMPORTING:
         logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
         import great_expectations
@@ -81,20 +82,28 @@ def prepare(rule: Rule) -> Prepared:
     """The rule's expectation.
 
     Raises:
-        Exception: of Great Expectations, where it does not take what the loader took.
+        SuiteInvalid: Great Expectations does not take what the loader took.
     """
     open_great_expectations()
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
     from great_expectations.expectations.metadata_types import FailureSeverity
 
     entry = rule.entry
-    expectation: Any = ExpectationConfiguration(
+    configuration = ExpectationConfiguration(
         type=rule.type,
         kwargs=copy.deepcopy(dict(rule.kwargs)),
         meta=copy.deepcopy(dict(entry["meta"])),
         severity=FailureSeverity(rule.severity),
         **{key: entry[key] for key in ("description", "notes", "id") if entry.get(key) is not None},
-    ).to_domain_obj()
+    )
+    try:
+        expectation: Any = configuration.to_domain_obj()
+    except Exception as error:
+        # It has many kinds of errors, and a suite that it does not take must not be used at all.
+        raise SuiteInvalid(
+            f"rule {rule.rule_id}: Great Expectations does not take it: {error}",
+            "docs/rules.md shows every type of rule",
+        ) from error
     return Prepared(rule, expectation, str(expectation.map_metric), expectation.configuration.to_json_dict())
 
 

@@ -54,7 +54,7 @@ class Gate:
     in a shared data source two threads would swap their verdicts.
 
     Raises:
-        Exception: of Great Expectations, where it takes a rule of the suite not.
+        SuiteInvalid: Great Expectations does not take a rule that the loader took; names it.
     """
 
     def __init__(self, suite: Suite) -> None:

@@ -13,6 +13,7 @@ from functools import reduce
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -93,8 +94,9 @@ def _check_patterns(spark: SparkSession, rule: Rule) -> None:
     for pattern in (*rule.kwargs.get("regex_list", ()), *filter(None, [rule.kwargs.get("regex")])):
         try:
             jvm.java.util.regex.Pattern.compile(pattern)
-        except Py4JJavaError as error:
-            raise ValueError(f"Java takes no regex {pattern!r}: {error.java_exception.getMessage()}") from None
+        except (PySparkException, Py4JJavaError) as error:
+            # Which of both depends on what PySpark makes of Java's exception.
+            raise ValueError(f"Java takes no regex {pattern!r}: {_first_line(error)}") from None
 
 
 def _first_line(error: Exception) -> str:
