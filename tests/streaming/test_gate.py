@@ -176,11 +176,10 @@ def test_an_approval_that_dies_is_finished_by_the_next_owner(
 
 
 def test_holds_in_a_row_open_the_breaker_and_what_waits_is_drained_in_order_once_it_closes(
-    copied: Workshop, monkeypatch: pytest.MonkeyPatch
+    copied: Workshop,
 ) -> None:
-    strict = copied.with_settings(
-        expectations__path=str(copied.settings.expectations.path), gate__holds_to_open=1, gate__probe_after_seconds=3600
-    )
+    same = {"expectations__path": str(copied.settings.expectations.path), "gate__holds_to_open": 1}
+    strict = copied.with_settings(**same, gate__probe_after_seconds=3600)
     strict.send(BAD)
     with pytest.raises(BreakerOpen, match="breaker of silver is open"):
         strict.drain()
