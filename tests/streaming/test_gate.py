@@ -103,7 +103,7 @@ def test_a_bad_batch_is_held_whole_and_raw_and_the_stream_goes_on(held: Workshop
     assert {(row["status"], row["promotion_id"]) for row in rows} == {("open", promotion_of(held, "silver", 0))}
     row = held.read(OPS_SILVER_PROMOTIONS).where("verdict = 'HOLD'").collect()[0]
     assert "share_unreadable_limited (0.6)" in row["why"]
-    assert (row["breaker_state"], row["rule_counts"]["NOT_JSON"]) == ("closed", 2)
+    assert (row["breaker_state"], row["rule_counts"]["NOT_JSON"]) == ("closed", 3)
     assert row["gate_seconds"] > 0
 
 

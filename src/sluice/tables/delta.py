@@ -7,11 +7,12 @@ and a new checkpoint starts afresh.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-import deltalake
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -76,14 +77,33 @@ def read_table(spark: SparkSession, lake: Lake, table: Table, version: int | Non
 
 
 def current_version(lake: Lake, table: Table) -> int:
-    """The table's latest version, 0 for one just created."""
-    return deltalake.DeltaTable(lake.table_path(table), without_files=True).version()
+    """The table's latest version, 0 for one just created; asks neither Spark nor the whole log."""
+    log = _log_path(lake, table)
+    try:
+        version = int(json.loads((log / "_last_checkpoint").read_text("utf-8"))["version"])
+    except FileNotFoundError:
+        version = 0
+    # Versions follow each other without a gap from the last checkpoint on.
+    while (log / _commit_name(version + 1)).exists():
+        version += 1
+    return version
 
 
 def rows_written(lake: Lake, table: Table) -> int:
     """How many rows the table's latest commit wrote, 0 for a table just created."""
-    last = deltalake.DeltaTable(lake.table_path(table), without_files=True).history(1)
-    return int(last[0].get("operationMetrics", {}).get("numOutputRows", 0)) if last else 0
+    commit = _log_path(lake, table) / _commit_name(current_version(lake, table))
+    for line in commit.read_text("utf-8").splitlines():
+        if info := json.loads(line).get("commitInfo"):
+            return int(info.get("operationMetrics", {}).get("numOutputRows", 0))
+    return 0
+
+
+def _log_path(lake: Lake, table: Table) -> Path:
+    return Path(lake.table_path(table)) / "_delta_log"
+
+
+def _commit_name(version: int) -> str:
+    return f"{version:020d}.json"
 
 
 def append(frame: DataFrame, lake: Lake, table: Table, transaction: Transaction) -> None:

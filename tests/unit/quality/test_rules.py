@@ -10,13 +10,14 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from sluice.errors import SuiteInvalid
-from sluice.pipelines.rulebook import load_gold_suite, row_predicates
+from sluice.pipelines.rulebook import load_layer_suite
 from sluice.quality.rules import compile_rules
 from sluice.quality.suites import parse_suite
 from sluice.schemas import GOLD_READINGS_1MIN
-from sluice.settings import home
+from sluice.settings import home, read_yaml
 from sluice.testing import utc
-from sluice.transforms.gold import as_candidates
+from sluice.transforms.contract import parse_contract
+from sluice.transforms.gold import CANDIDATE_TYPES, as_candidates
 
 NOON = utc(2024, 1, 1, 12)
 INFINITE, NAN = float("inf"), float("nan")
@@ -73,15 +74,13 @@ def test_the_shipped_rules_of_gold_are_broken_by_what_they_name(spark: SparkSess
         [(index, *row) for index, row in enumerate(rows)], f"id int, {GOLD_READINGS_1MIN.ddl}"
     )
     candidates = as_candidates(minutes, F.lit(utc(2024, 1, 1, 12, 5, 59)))
-    predicates = row_predicates(spark, load_gold_suite(home() / "expectations"))
+    contract = parse_contract(read_yaml(home() / "conf" / "contract.yaml"))
+    suite = load_layer_suite(home() / "expectations", "gold", contract)
+    ddl = ", ".join(f"`{name}` {kind}" for name, kind in CANDIDATE_TYPES.items())
+    predicates = compile_rules(spark, suite.row_rules, ddl)
     found = candidates.select("id", *[each.failing.alias(each.rule_id) for each in predicates]).collect()
     broken = {row["id"]: {each.rule_id for each in predicates if row[each.rule_id]} for row in found}
     assert broken == {index: set(rules) for index, (_, rules) in enumerate(MINUTES)}
-
-
-def test_rules_are_compiled_once(spark: SparkSession) -> None:
-    suite = load_gold_suite(home() / "expectations")
-    assert row_predicates(spark, suite) is row_predicates(spark.newSession(), suite)
 
 
 def rule(**kwargs: Any) -> dict[str, Any]:
@@ -109,7 +108,7 @@ def test_great_expectations_is_not_imported_to_load_suites() -> None:
     program = (
         "import sys; from sluice.settings import load_settings; from sluice.pipelines.rulebook import load_rulebook;"
         "import sluice.quality.gate, sluice.quality.results, sluice.quality.rules;"
-        "load_rulebook(load_settings(environment={}));"
+        "load_rulebook(load_settings(environment={}), 'silver');"
         "sys.exit('great_expectations' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=120).returncode == 0

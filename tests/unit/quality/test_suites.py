@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sluice.errors import SuiteInvalid
-from sluice.pipelines.rulebook import load_gold_suite, load_silver_suite
+from sluice.pipelines.rulebook import load_layer_suite
 from sluice.quality.facts import silver_facts
 from sluice.quality.rule_types import EXCLUDED_TYPES, RULE_TYPES
 from sluice.quality.suites import Suite, load_suite, parse_suite
@@ -322,12 +322,13 @@ def test_facts_of_silver_include_a_share_per_version() -> None:
 @pytest.fixture(scope="module")
 def silver() -> Suite:
     contract = parse_contract(read_yaml(home() / "conf" / "contract.yaml"))
-    return load_silver_suite(home() / "expectations", contract)
+    return load_layer_suite(home() / "expectations", "silver", contract)
 
 
 @pytest.fixture(scope="module")
 def gold() -> Suite:
-    return load_gold_suite(home() / "expectations")
+    contract = parse_contract(read_yaml(home() / "conf" / "contract.yaml"))
+    return load_layer_suite(home() / "expectations", "gold", contract)
 
 
 def ids(suite: Suite, scope: str, severity: str) -> list[str]:

@@ -130,8 +130,8 @@ def offsets_of(spark: SparkSession, lake: Lake, version: int | None = None) -> l
 def test_a_batch_is_appended_once_however_often_it_is_replayed(spark: SparkSession, lake: Lake) -> None:
     table = SILVER_DUPLICATES
     append(duplicates(spark, 1, 2), lake, table, Transaction("silver:g", 5))
-    version = current_version(spark, lake, table)
-    assert rows_written(spark, lake, table) == 2
+    version = current_version(lake, table)
+    assert rows_written(lake, table) == 2
     # The same batch again, even with other rows, and an older one.
     append(duplicates(spark, 1, 2), lake, table, Transaction("silver:g", 5))
     append(duplicates(spark, 3), lake, table, Transaction("silver:g", 4))
@@ -141,8 +141,8 @@ def test_a_batch_is_appended_once_however_often_it_is_replayed(spark: SparkSessi
     append(duplicates(spark, 5), lake, table, Transaction("silver:h", 5))
     assert offsets_of(spark, lake) == [1, 2, 4, 5]
     assert offsets_of(spark, lake, version) == [1, 2]
-    assert current_version(spark, lake, table) == version + 2
-    assert rows_written(spark, lake, table) == 1
+    assert current_version(lake, table) == version + 2
+    assert rows_written(lake, table) == 1
 
 
 def test_one_batch_writes_several_tables(spark: SparkSession, lake: Lake) -> None:
@@ -166,13 +166,13 @@ def test_rows_are_replaced_by_key_or_added_once_however_often_the_batch_is_repla
     table, how = GOLD_LATEST_READINGS, Upsert(("device_id", "metric"))
     upsert(latest(spark, ("a", 1.0, 1), ("b", 1.0, 1)), lake, table, how, Transaction("gold:g", 0))
     upsert(latest(spark, ("b", 2.0, 2), ("c", 2.0, 2)), lake, table, how, Transaction("gold:g", 1))
-    after = current_version(spark, lake, table)
+    after = current_version(lake, table)
     # A replay of either batch, even with other rows.
     upsert(latest(spark, ("a", 9.0, 9)), lake, table, how, Transaction("gold:g", 1))
     upsert(latest(spark, ("d", 9.0, 9)), lake, table, how, Transaction("gold:g", 0))
     expected = latest(spark, ("a", 1.0, 1), ("b", 2.0, 2), ("c", 2.0, 2))
     assert_df_equality(read_table(spark, lake, table), expected, ignore_row_order=True, ignore_nullable=True)
-    assert current_version(spark, lake, table) == after
+    assert current_version(lake, table) == after
 
 
 def test_a_met_row_stays_where_the_condition_does_not_hold(spark: SparkSession, lake: Lake) -> None:
@@ -211,5 +211,5 @@ def test_no_later_write_inherits_the_transaction_of_a_merge(spark: SparkSession,
 
 
 def test_a_table_just_created_has_version_0(spark: SparkSession, lake: Lake) -> None:
-    assert current_version(spark, lake, TABLES[0]) == 0
-    assert rows_written(spark, lake, TABLES[0]) == 0
+    assert current_version(lake, TABLES[0]) == 0
+    assert rows_written(lake, TABLES[0]) == 0
