@@ -8,6 +8,7 @@ import pytest
 
 from sluice.schemas import SILVER_QUARANTINE, SILVER_READINGS
 from sluice.serving.evidence import Configs, failed_rules
+from sluice.serving.files import TableFiles
 from sluice.serving.lake import open_lake
 
 from .lake_builder import at, build_lake, config, suite_text
@@ -38,7 +39,7 @@ def configs(tmp_path: Path) -> Configs:
         config("suite", "odd", '{"expectations": [1, {"meta": null}]}'),
         config("registry", "huge", "# " + "x" * 300_000),
     ]
-    return Configs(open_lake(build_lake(tmp_path, {"ops.configs": texts})))
+    return Configs(TableFiles(open_lake(build_lake(tmp_path, {"ops.configs": texts}))))
 
 
 LEDGER = {"suite": "silver_readings", "suite_hash": "s", "contract_hash": "c", "registry_hash": "r"}
