@@ -61,15 +61,14 @@ def test_a_time_within_the_last_millisecond_of_a_file_is_found(tmp_path: Path) -
 def test_only_files_that_may_hold_a_row_are_opened(tmp_path: Path) -> None:
     lake = build_lake(tmp_path, {"bronze.events": [bronze(1)]})
     append(lake, "bronze.events", [bronze(2)])
-    (first,) = [each for each in (lake / "bronze" / "events").rglob("*.parquet") if b"PAR1" in each.read_bytes()][:1]
+    first = next((lake / "bronze" / "events").rglob("*.parquet"))
     files = TableFiles(open_lake(lake))
     holding = {each.path: each.bounds["offset"][0] for each in files.files(BRONZE_EVENTS)}
     first.write_bytes(b"not parquet at all")
     other = 3 - holding[first]
 
-    assert [
-        row["offset"] for row in files.rows(BRONZE_EVENTS, '"offset" = 2 OR "offset" = 1', {}, {"offset": [other]})
-    ] == [other]
+    found = files.rows(BRONZE_EVENTS, '"offset" IN (1, 2)', {}, {"offset": [other]})
+    assert [row["offset"] for row in found] == [other]
 
 
 def test_a_column_that_a_file_lacks_is_null(tmp_path: Path) -> None:
