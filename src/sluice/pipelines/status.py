@@ -14,7 +14,7 @@ from sluice.embedded.broker import running_broker
 from sluice.errors import SluiceError
 from sluice.schemas import BRONZE_EVENTS, LAYERS, UPSTREAM, Table
 from sluice.serving.lake import OpenLake
-from sluice.serving.promotions import CLOSED, GATED_LAYERS, LEDGERS, Hold, open_holds, read_breaker
+from sluice.serving.promotions import CLOSED, GATED_LAYERS, Hold, open_holds, read_breaker, read_history
 from sluice.settings import Settings
 from sluice.sources.kafka import end_offsets, resolve_bootstrap
 from sluice.tables.checkpoints import delta_version, kafka_offsets
@@ -113,8 +113,11 @@ def read_status(settings: Settings) -> Status:
     lake = Lake(settings.lake.path)
     lake.check_format()
     broker, ends = _read_broker(settings)
-    holds = open_holds(OpenLake(lake))
-    layers = tuple(_read_layer(lake, layer, settings.kafka.topic, ends, holds) for layer in LAYERS)
+    opened = OpenLake(lake)
+    holds = open_holds(opened)
+    layers = tuple(
+        _read_layer(lake, layer, _last_promotion(opened, layer), settings.kafka.topic, ends, holds) for layer in LAYERS
+    )
     return Status(str(lake.path), broker, layers, settings.gate.notice_after_hours)
 
 
@@ -130,10 +133,17 @@ def _read_broker(settings: Settings) -> tuple[BrokerStatus, dict[int, int] | Non
     return BrokerStatus(address, is_embedded, topic, True, None), ends
 
 
-def _read_layer(lake: Lake, layer: str, topic: str, ends: dict[int, int] | None, holds: Sequence[Hold]) -> LayerStatus:
+def _read_layer(
+    lake: Lake,
+    layer: str,
+    promoted: tuple[str | None, str | None],
+    topic: str,
+    ends: dict[int, int] | None,
+    holds: Sequence[Hold],
+) -> LayerStatus:
     owner: Owner | None = layer_owner(lake, layer)
     rows, seconds = _bronze_lag(lake, topic, ends) if layer == "bronze" else _delta_lag(lake, layer)
-    verdict, decided_at = _last_promotion(lake, layer)
+    verdict, decided_at = promoted
     own = [hold for hold in holds if hold.layer == layer]
     since = own[0].since if own else None
     return LayerStatus(
@@ -190,12 +200,7 @@ def _rows(commit: dict[str, Any]) -> int:
     return int((commit.get("operationMetrics") or {}).get("numOutputRows", 0) or 0)
 
 
-def _last_promotion(lake: Lake, layer: str) -> tuple[str | None, str | None]:
-    table = LEDGERS.get(layer)
-    if table is None or not lake.has_table(table):
+def _last_promotion(lake: OpenLake, layer: str) -> tuple[str | None, str | None]:
+    if layer not in GATED_LAYERS or not (newest := read_history(lake, layer, limit=1)):
         return None, None
-    rows = DeltaTable(lake.table_path(table)).to_pyarrow_dataset().to_table(columns=["verdict", "decided_at"])
-    if not rows.num_rows:
-        return None, None
-    newest = rows.sort_by([("decided_at", "descending")]).slice(0, 1).to_pylist()[0]
-    return newest["verdict"], newest["decided_at"].isoformat()
+    return newest[0]["verdict"], newest[0]["decided_at"].isoformat()

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from sluice.schemas import ACCEPTED_SECONDS_AHEAD, METRICS, OPS_CONFIGS, SILVER_QUARANTINE, Table
-from sluice.serving.lake import OpenLake
+from sluice.serving.files import TableFiles
 from sluice.serving.raw import read_members
 
 Row = dict[str, Any]
@@ -26,9 +26,8 @@ _LATEST_ACCEPTED = "latest_accepted_time"
 class Configs:
     """The texts that decided something, from ops/configs; each is read and parsed once."""
 
-    def __init__(self, lake: OpenLake) -> None:
-        self._lake = lake
-        self._exists = OPS_CONFIGS.full_name in lake.tables()
+    def __init__(self, files: TableFiles) -> None:
+        self._files = files
         self._parsed: dict[tuple[str, str], Any] = {}
 
     def rule(self, suite_hash: str | None, rule_id: str) -> Row | None:
@@ -61,12 +60,12 @@ class Configs:
         return None
 
     def _read(self, kind: str, digest: str | None) -> Any:
-        if not self._exists or not digest:
+        if not digest:
             return None
         if (kind, digest) not in self._parsed:
             sql = "SELECT text FROM ops.configs WHERE kind = $kind AND hash = $hash LIMIT 1"
-            found = self._lake.sql(sql, {"kind": kind, "hash": digest}).fetchall()
-            self._parsed[kind, digest] = _parse(kind, found[0][0]) if found else None
+            found = self._files.query(sql, {"kind": kind, "hash": digest}, [OPS_CONFIGS])
+            self._parsed[kind, digest] = _parse(kind, found[0]["text"]) if found else None
         return self._parsed[kind, digest]
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from sluice.errors import LakeMissing
 from sluice.schemas import Table
+from sluice.serving.empty_tables import empty_view
 from sluice.serving.lake import OpenLake, connect
 
 Wanted = Mapping[str, Collection[Any]]
@@ -26,6 +27,7 @@ _WHOLE_TEXT = 32
 # Delta writes times in its statistics in whole milliseconds, rounded down.
 _ROUNDED = timedelta(milliseconds=1)
 _BATCH_ROWS = 20_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class TableFiles:
         # DuckDB draws it on standard output, which is the answer's.
         self._connection.execute("SET enable_progress_bar = false")
         self._files: dict[str, tuple[DataFile, ...]] = {}
+        self._views: set[str] = set()
 
     def files(self, table: Table) -> tuple[DataFile, ...]:
         """All files of the table, those written last first; none where no job has created it."""
@@ -72,6 +75,30 @@ class TableFiles:
             found = list_files(self._lake, table) if name in self._existing else ()
             self._files[name] = tuple(sorted(found, key=lambda file: (-file.modified, str(file.path))))
         return self._files[name]
+
+    def query(self, text: str, parameters: Mapping[str, object], tables: Collection[Table]) -> list[dict[str, Any]]:
+        """The rows of one SELECT over whole tables, named `layer.name`, for small ones; an absent one is empty.
+
+        Raises:
+            LakeMissing: a file went away while it was read.
+        """
+        for table in tables:
+            self._create_view(table)
+        result = self._execute(text, parameters)
+        names = [column[0] for column in result.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in _fetch(result)]
+
+    def _create_view(self, table: Table) -> None:
+        if table.full_name in self._views:
+            return
+        self._views.add(table.full_name)
+        paths = ", ".join("'" + str(file.path).replace("'", "''") + "'" for file in self.files(table))
+        if not paths:
+            self._connection.execute(empty_view(table.full_name))
+            return
+        source = f"read_parquet([{paths}], hive_partitioning = false, union_by_name = true)"
+        self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
+        self._connection.execute(f"CREATE VIEW {table.full_name} AS SELECT * FROM {source}")  # noqa: S608 (our own names)
 
     def rows(
         self,
@@ -132,7 +159,8 @@ class TableFiles:
 def list_files(lake: OpenLake, table: Table) -> Iterator[DataFile]:
     """The files of a table's newest version."""
     folder = lake.path / table.relative_path
-    actions = pa.table(lake.delta(table.full_name).get_add_actions(flatten=True))
+    # Not pa.table(): it looks whether it was given a pandas frame, and imports pandas for that.
+    actions = pa.RecordBatchReader.from_stream(lake.delta(table.full_name).get_add_actions(flatten=True)).read_all()
     columns = {name: _values(actions[name]) for name in actions.column_names}
     for values in zip(*columns.values(), strict=True):
         action = dict(zip(columns, values, strict=True))
@@ -142,12 +170,16 @@ def list_files(lake: OpenLake, table: Table) -> Iterator[DataFile]:
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
+    values: list[Any]
+    if not pa.types.is_timestamp(column.type):
+        values = column.to_pylist()
+        return values
+    values = column.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_pylist()
     try:
-        values: list[Any] = column.to_pylist()
-    except (ValueError, OverflowError):
+        return [None if each is None else _EPOCH + timedelta(microseconds=each) for each in values]
+    except OverflowError:
         # Times that brokers stamped beyond the year 9999 are no Python values; such a column chooses no files.
-        return [None] * len(column)
-    return values
+        return [None] * len(values)
 
 
 def _milliseconds(moment: Any) -> int:

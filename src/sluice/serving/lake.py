@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import duckdb
-import pyarrow.dataset
-import pyarrow.fs
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
+    import pyarrow.dataset
 
 Version = int | datetime
 Parameters = Mapping[str, object] | Sequence[object]
@@ -37,8 +36,6 @@ _TABLE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Statements that list tables must see all of them; everything else only pays for those it names.
 _CATALOGUE = re.compile(r"\b(show|information_schema|pg_catalog|sqlite_master|duckdb_\w+)\b", re.IGNORECASE)
-# Spark may write times as INT96; read as nanoseconds, as Arrow does unless told, years after 2262 wrap around.
-_SPARK_TIMES = pyarrow.dataset.ParquetReadOptions(coerce_int96_timestamp_unit="us")
 _START = "start the jobs with `sluice run`, or point lake.path (SLUICE_LAKE__PATH) at another lake"
 
 
@@ -112,9 +109,15 @@ class OpenLake:
 
     def dataset(self, name: str, version: Version | None = None) -> pyarrow.dataset.Dataset:
         """The table as an Arrow dataset: nothing is read until something asks for rows."""
+        # They bring pandas with them, which takes a fifth of a second.
+        import pyarrow.dataset
+        import pyarrow.fs
+
         table = self.delta(name, version)
+        # Spark may write times as INT96; read as nanoseconds, as Arrow does unless told, years after 2262 wrap around.
+        spark_times = pyarrow.dataset.ParquetReadOptions(coerce_int96_timestamp_unit="us")
         folder = pyarrow.fs.SubTreeFileSystem(str(self.path / name.replace(".", "/")), pyarrow.fs.LocalFileSystem())
-        return table.to_pyarrow_dataset(filesystem=folder, parquet_read_options=_SPARK_TIMES)
+        return table.to_pyarrow_dataset(filesystem=folder, parquet_read_options=spark_times)
 
     def arrow(self, name: str, version: Version | None = None, columns: Sequence[str] | None = None) -> pyarrow.Table:
         """The whole table, or some of its columns, in memory."""

@@ -9,8 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
-
 from sluice.errors import PromotionUnknown
 from sluice.schemas import (
     GOLD_HELD,
@@ -20,6 +18,7 @@ from sluice.schemas import (
     Table,
 )
 from sluice.serving.evidence import Configs
+from sluice.serving.files import TableFiles
 from sluice.serving.lake import OpenLake
 
 Row = dict[str, Any]
@@ -88,10 +87,12 @@ class Explanation:
 
 def open_holds(lake: OpenLake) -> list[Hold]:
     """The promotions with open rows in silver/held or gold/held, the oldest first."""
-    holds = []
+    holds, files = [], TableFiles(lake)
+    where = "WHERE list_contains($ids, promotion_id)"
     for layer, table in HELD_TABLES.items():
-        counts = _open_rows(lake, table)
-        ledger = {row["promotion_id"]: row for row in _ledger_rows(lake, counts, LEDGERS[layer])} if counts else {}
+        counts = _open_rows(files, table)
+        found = _select(files, [LEDGERS[layer]], where, {"ids": sorted(counts)}) if counts else []
+        ledger = {row["promotion_id"]: row for row in found}
         for promotion_id, rows in counts.items():
             row = ledger.get(promotion_id, {})
             known = (row.get(name) for name in ("decided_at", "kind", "verdict", "why"))
@@ -122,11 +123,12 @@ def read_history(lake: OpenLake, layer: str | None = None, limit: int = 20) -> l
         limit: at most so many; 0 for all.
     """
     tables = [table for name, table in LEDGERS.items() if layer in (None, name)]
-    most = f" LIMIT {limit}" if limit else ""
-    return _select(lake, tables, f"ORDER BY decided_at DESC, batch_id DESC NULLS LAST, promotion_id{most}", {})
+    most = f"LIMIT {limit}" if limit else ""
+    order = f"ORDER BY decided_at DESC, batch_id DESC NULLS LAST, promotion_id {most}"
+    return _select(TableFiles(lake), tables, order, {})
 
 
-def promotions_about(lake: OpenLake, promotion_ids: Collection[str], written_at: Collection[datetime]) -> list[Row]:
+def promotions_about(files: TableFiles, promotion_ids: Collection[str], written_at: Collection[datetime]) -> list[Row]:
     """The ledger rows that touched a row, the earliest first.
 
     Args:
@@ -145,7 +147,7 @@ def promotions_about(lake: OpenLake, promotion_ids: Collection[str], written_at:
     if not touched:
         return []
     order = "ORDER BY decided_at, layer DESC, promotion_id"
-    return _select(lake, list(LEDGERS.values()), f"WHERE {' OR '.join(touched)} {order}", parameters)
+    return _select(files, list(LEDGERS.values()), f"WHERE {' OR '.join(touched)} {order}", parameters)
 
 
 def explain_promotion(lake: OpenLake, promotion_id: str) -> Explanation:
@@ -154,14 +156,15 @@ def explain_promotion(lake: OpenLake, promotion_id: str) -> Explanation:
     Raises:
         PromotionUnknown: neither a ledger nor a held table has it.
     """
-    rows = _select(lake, list(LEDGERS.values()), "WHERE promotion_id = $id", {"id": promotion_id})
-    held = {layer: _open_rows(lake, table).get(promotion_id, 0) for layer, table in HELD_TABLES.items()}
+    files = TableFiles(lake)
+    rows = _select(files, list(LEDGERS.values()), "WHERE promotion_id = $id", {"id": promotion_id})
+    held = {layer: _open_rows(files, table).get(promotion_id, 0) for layer, table in HELD_TABLES.items()}
     if not rows and not any(held.values()):
         raise PromotionUnknown(f"no ledger has a promotion {promotion_id!r}", "sluice gate history shows their ids")
     layer = str(rows[0]["layer"]) if rows else max(held, key=lambda name: held[name])
     ledger = rows[0] if rows else {**dict.fromkeys(LEDGERS[layer].column_names), "layer": layer}
     result = _read_result(lake.path, layer, promotion_id)
-    rules = tuple(_rules_of_result(result)) if result else tuple(_rules_of_ledger(ledger, Configs(lake)))
+    rules = tuple(_rules_of_result(result)) if result else tuple(_rules_of_ledger(ledger, Configs(files)))
     meta = result.get("meta") if result else None
     facts = meta.get("facts") if isinstance(meta, Mapping) else None
     promotion = {**ledger, "promotion_id": promotion_id}
@@ -169,27 +172,16 @@ def explain_promotion(lake: OpenLake, promotion_id: str) -> Explanation:
     return Explanation(promotion, rules, dict(facts or {}), held[layer], page, result is not None)
 
 
-def _select(lake: OpenLake, tables: Collection[Table], rest: str, parameters: Mapping[str, object]) -> list[Row]:
-    existing = set(lake.tables())
-    names = [table.full_name for table in tables if table.full_name in existing]
-    if not names:
-        return []
-    ledgers = " UNION ALL BY NAME ".join(f"SELECT * FROM {name}" for name in names)  # noqa: S608 (our own names)
-    found = lake.sql(f"SELECT * FROM ({ledgers}) {rest}", parameters or None)  # noqa: S608
+def _select(files: TableFiles, tables: Collection[Table], rest: str, parameters: Mapping[str, object]) -> list[Row]:
+    ledgers = " UNION ALL BY NAME ".join(f"SELECT * FROM {table.full_name}" for table in tables)  # noqa: S608
+    found = files.query(f"SELECT * FROM ({ledgers}) {rest}", parameters, tables)  # noqa: S608 (our own names)
     empty = dict.fromkeys(OPS_SILVER_PROMOTIONS.column_names)
-    return [{**empty, **dict(zip(found.columns, row, strict=True))} for row in found.fetchall()]
+    return [{**empty, **row} for row in found]
 
 
-def _ledger_rows(lake: OpenLake, promotion_ids: Collection[str], table: Table) -> list[Row]:
-    return _select(lake, [table], "WHERE list_contains($ids, promotion_id)", {"ids": sorted(promotion_ids)})
-
-
-def _open_rows(lake: OpenLake, table: Table) -> dict[str, int]:
-    if table.full_name not in lake.tables():
-        return {}
-    rows = lake.dataset(table.full_name).to_table(columns=["promotion_id"], filter=pc.field("status") == "open")
-    counted = rows.group_by("promotion_id").aggregate([([], "count_all")])
-    return {row["promotion_id"]: row["count_all"] for row in counted.to_pylist()}
+def _open_rows(files: TableFiles, table: Table) -> dict[str, int]:
+    sql = f"SELECT promotion_id, count(*) AS n FROM {table.full_name} WHERE status = 'open' GROUP BY ALL"  # noqa: S608
+    return {row["promotion_id"]: row["n"] for row in files.query(sql, {}, [table])}
 
 
 def _read_result(lake_path: Path, layer: str, promotion_id: str) -> Row | None:

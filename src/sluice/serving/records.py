@@ -70,7 +70,6 @@ class RecordFinder:
     """Finds records in one lake; opens only the files that can hold them."""
 
     def __init__(self, lake: OpenLake) -> None:
-        self._lake = lake
         self.files = TableFiles(lake)
         # Before any other table: what silver commits meanwhile must look pending, never missing.
         self._last_read: LastRead = dict(self._read_ledger())
@@ -134,14 +133,12 @@ class RecordFinder:
 
     def _read_ledger(self) -> Iterator[tuple[tuple[str, int, int], int]]:
         """The greatest offset that the ledger says silver has read, by topic, generation and partition."""
-        if OPS_SILVER_PROMOTIONS.full_name not in self._lake.tables():
-            return
-        sql = """SELECT entry.key, max(entry.value) FROM (
+        sql = """SELECT entry.key AS name, max(entry.value) AS last FROM (
             SELECT unnest(map_entries(offsets)) AS entry FROM ops.silver_promotions WHERE kind = 'batch'
         ) GROUP BY ALL"""
-        for key, last in self._lake.sql(sql).fetchall():
-            topic, generation, partition = key.rsplit(":", 2)
-            yield (topic, int(generation), int(partition)), last
+        for row in self.files.query(sql, {}, [OPS_SILVER_PROMOTIONS]):
+            topic, generation, partition = row["name"].rsplit(":", 2)
+            yield (topic, int(generation), int(partition)), row["last"]
 
     def _find_at(self, target: RecordAt, limit: int) -> Found:
         found: set[Coordinates] = set()

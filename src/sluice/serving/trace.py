@@ -124,10 +124,10 @@ def trace(lake: OpenLake, text: str, kind: str | None = None, limit: int = 20) -
         meant = " or ".join(printable(str(each)) for each in targets)
         raise EventUnknown(f"no table of the lake knows {meant}", "; ".join(notes) or _UNKNOWN)
     events, is_cut = _gather(finder, found.coordinates)
-    configs = Configs(lake)
+    configs = Configs(finder.files)
     if is_cut:
         notes.append(f"more than {MOST_COPIES} copies; not all are shown")
-    return Trace(target, tuple(_complete(event, finder, lake, configs) for event in events), tuple(notes))
+    return Trace(target, tuple(_complete(event, finder, configs) for event in events), tuple(notes))
 
 
 _UNKNOWN = "ids are compared exactly; what Kafka holds and bronze has not read is not known yet (`sluice status`)"
@@ -202,14 +202,14 @@ def _order(event: Event) -> tuple[bool, str, int, Coordinates]:
     return (not known, moment.isoformat() if isinstance(moment, datetime) else "", -first.generation, first)
 
 
-def _complete(event: Event, finder: RecordFinder, lake: OpenLake, configs: Configs) -> Event:
+def _complete(event: Event, finder: RecordFinder, configs: Configs) -> Event:
     """The event with its gold minutes, the promotions that touched it, and the rules it broke."""
     readings = [row for record in event.records if (row := record.row(SILVER_READINGS))]
     minutes = _gold_rows(finder, GOLD_READINGS_1MIN, readings)
     held = _gold_rows(finder, GOLD_HELD, readings)
     rows = [row for record in event.records for table, row in record.places if table is not BRONZE_EVENTS]
     ids = {row["promotion_id"] for row in (*rows, *held) if row.get("promotion_id")}
-    promotions = promotions_about(lake, ids, {row["updated_at"] for row in minutes if row["updated_at"]})
+    promotions = promotions_about(finder.files, ids, {row["updated_at"] for row in minutes if row["updated_at"]})
     by_id = {row["promotion_id"]: row for row in promotions}
     failed = [
         {"coordinates": str(record.coordinates), **rule}

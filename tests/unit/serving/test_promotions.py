@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sluice.errors import PromotionUnknown
+from sluice.serving.files import TableFiles
 from sluice.serving.lake import open_lake
 from sluice.serving.promotions import (
     Breaker,
@@ -127,7 +128,7 @@ def test_history_is_the_newest_first_of_one_layer_or_both(lake: Path) -> None:
 
 def test_promotions_about_a_row_are_its_own_and_the_decisions_about_them(lake: Path) -> None:
     def ids(about: set[str], minutes: set[str]) -> list[str]:
-        found = promotions_about(open_lake(lake), about, {at(moment) for moment in minutes})
+        found = promotions_about(TableFiles(open_lake(lake)), about, {at(moment) for moment in minutes})
         return [row["promotion_id"] for row in found]
 
     assert ids({"p2"}, set()) == ["p2", "p3"]
