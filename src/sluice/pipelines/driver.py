@@ -84,8 +84,11 @@ def run_layers(settings: Settings, layers: Sequence[str], bootstrap_servers: str
             raise LakeMissing(
                 f"the lake {lake.path} has no {UPSTREAM[wanted[0]].full_name} yet", "run the layer above it first"
             )
+        from sluice.quality.expectations import open_great_expectations
         from sluice.session import open_session
 
+        # Its import takes seconds, which the start of the JVM leaves unused.
+        threading.Thread(target=open_great_expectations, daemon=True).start()
         spark = open_session(settings, f"sluice {' '.join(wanted)}")
         # A new SparkContext takes SIGINT for itself, to cancel jobs.
         stop.install()
