@@ -1,0 +1,43 @@
+"""`python -m benchmarks [CASE …]`: runs cases, prints their tables, writes all figures as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import gate_cost
+from benchmarks.measure import machine
+
+CASES = {"gate-cost": gate_cost}
+
+
+def main() -> int:
+    """Entry point; exit 2 for an unknown case."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    listed = "; ".join(f"{name}: {case.ABOUT}" for name, case in CASES.items())
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=listed)
+    parser.add_argument("--events", type=int, default=1_000_000, help="size of the backlog (1,000,000)")
+    parser.add_argument("--runs", type=int, default=3, help="counted runs of each variant (3)")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results.json"), help="where figures go as JSON")
+    arguments = parser.parse_args()
+    names = arguments.cases or list(CASES)
+    if unknown := [name for name in names if name not in CASES]:
+        parser.error(f"unknown case {', '.join(unknown)}; there are {', '.join(CASES)}")
+    found: dict[str, object] = {"machine": machine(), "events": arguments.events}
+    for key, value in machine().items():
+        print(f"{key:>20} {value}")
+    for name in names:
+        print(f"\n{name}: {CASES[name].ABOUT}, {arguments.events:,} events", flush=True)
+        with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
+            series = CASES[name].run(Path(folder), arguments.events, arguments.runs)
+        found[name] = [each.as_json() for each in series]
+    arguments.output.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    print(f"\nall figures: {arguments.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

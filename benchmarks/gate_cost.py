@@ -1,0 +1,94 @@
+"""What the gate costs: the same backlog through silver with the shipped suite, and with no rule at all.
+
+Without the gate nothing is judged, no result is stored, and the decision says PROMOTE; parsing, counting for the
+books, deduplication and all writes are the same. The variants take turns in one Spark session, each on a copy of the
+same bronze.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+from pyspark.sql import SparkSession
+
+from benchmarks.measure import Series, print_table
+from sluice.embedded.broker import start_broker, stop_broker
+from sluice.pipelines import silver
+from sluice.pipelines.driver import Driver, StopSignal
+from sluice.pipelines.gatekeeper import Gatekeeper
+from sluice.pipelines.rulebook import Rulebook, load_rulebook
+from sluice.schemas import OPS_SILVER_PROMOTIONS
+from sluice.session import open_session
+from sluice.settings import Settings, load_settings
+from sluice.simulator.drive import Clock, send_plan
+from sluice.simulator.plan import FAULTS, parse_shares, resolve_plan
+from sluice.sources.kafka import producer
+
+ABOUT = "silver with and without its gate, the same backlog"
+_FAULTS = "late=0.01,duplicate=0.01,corrupt=0.005,out_of_range=0.01"
+
+
+def run(folder: Path, events: int, runs: int) -> list[Series]:
+    """Measures both variants in turns; the first turn warms up and is not counted."""
+    own = {"lake.path": str(folder / "bronze-only"), "broker.data_path": str(folder / "broker")}
+    settings = load_settings(options=own, environment={})
+    spark = open_session(settings, "benchmarks")
+    try:
+        fill_bronze(spark, settings, events)
+        gated, bare = Series("with the gate"), Series("without")
+        for turn in range(runs + 1):
+            for series in (gated, bare):
+                seconds, gate_seconds = _drain_silver(spark, settings, folder, gated=series is gated)
+                print(f"  {'warm-up' if turn == 0 else f'run {turn}'}: {series.name} {seconds:.1f} s", flush=True)
+                if turn:
+                    series.add(seconds, gate_seconds=gate_seconds, events_per_second=events / seconds)
+    finally:
+        spark.stop()
+    print_table([gated, bare], bare)
+    return [gated, bare]
+
+
+def fill_bronze(spark: SparkSession, settings: Settings, events: int) -> None:
+    """Sends events to a broker of its own and lands them in bronze."""
+    broker = start_broker(settings)
+    try:
+        faults = parse_shares(_FAULTS, FAULTS, "faults")
+        now_ms = int(time.time() * 1000)
+        plan, pace = resolve_plan(now_ms=now_ms, rate=0, events=events, devices=1000, faults=faults)
+        send_plan(plan, pace, producer(broker.bootstrap_servers, settings.kafka.topic, {}), Clock())
+        Driver(spark, settings, broker.bootstrap_servers, StopSignal()).drain(["bronze"])
+    finally:
+        stop_broker(settings.broker.data_path, timeout_seconds=10)
+
+
+def _drain_silver(spark: SparkSession, settings: Settings, folder: Path, *, gated: bool) -> tuple[float, float]:
+    lake = folder / "lake"
+    shutil.rmtree(lake, ignore_errors=True)
+    shutil.copytree(settings.lake.path, lake)
+    mine = settings.model_copy(update={"lake": settings.lake.model_copy(update={"path": lake})})
+    with ExitStack() as patches:
+        if not gated:
+            patches.enter_context(_no_gate(mine))
+        began = time.monotonic()
+        Driver(spark, mine, None, StopSignal()).drain(["silver"])
+        seconds = time.monotonic() - began
+    rows = spark.read.format("delta").load(str(lake / OPS_SILVER_PROMOTIONS.relative_path)).select("gate_seconds")
+    return seconds, sum(row[0] for row in rows.collect())
+
+
+@contextmanager
+def _no_gate(settings: Settings) -> Iterator[None]:
+    shipped = load_rulebook(settings, "silver")
+    bare = replace(shipped, suite=replace(shipped.suite, rules=()))
+
+    def without_rules(*_: object) -> Rulebook:
+        return bare
+
+    with patch.object(silver, "load_rulebook", without_rules), patch.object(Gatekeeper, "_keep_result"):
+        yield

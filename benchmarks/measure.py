@@ -1,0 +1,62 @@
+"""Repeated measurements, the machine they were made on, and their table."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+_PACKAGES = ("pyspark", "delta-spark", "great-expectations")
+
+
+@dataclass
+class Series:
+    """The runs of one variant of a case.
+
+    Attributes:
+        seconds: wall clock of each run.
+        figures: further figures of each run, by name with unit.
+    """
+
+    name: str
+    seconds: list[float] = field(default_factory=list)
+    figures: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, seconds: float, **figures: float) -> None:
+        """Adds one run."""
+        self.seconds.append(seconds)
+        for name, value in figures.items():
+            self.figures.setdefault(name, []).append(value)
+
+    @property
+    def median(self) -> float:
+        """The median of the seconds."""
+        return statistics.median(self.seconds)
+
+    def as_json(self) -> dict[str, object]:
+        """All figures, raw."""
+        return {"name": self.name, "median_seconds": self.median, "seconds": self.seconds, **self.figures}
+
+
+def machine() -> dict[str, object]:
+    """What the figures hold for."""
+    with open("/proc/meminfo", encoding="ascii") as file:
+        memory = int(file.readline().split()[1]) / 1024**2
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory, 1),
+        "load_at_start": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        **{name: version(name) for name in _PACKAGES},
+    }
+
+
+def print_table(series: list[Series], base: Series) -> None:
+    """One line per variant: median, spread, and the ratio to `base`."""
+    print(f"{'variant':<28} {'median s':>9} {'min':>8} {'max':>8} {'ratio':>7}  figures (median)")
+    for each in series:
+        figures = ", ".join(f"{name} {statistics.median(values):,.3f}" for name, values in each.figures.items())
+        spread = f"{min(each.seconds):8.2f} {max(each.seconds):8.2f}"
+        print(f"{each.name:<28} {each.median:9.2f} {spread} {each.median / base.median:7.3f}  {figures}")
