@@ -7,6 +7,7 @@ import platform
 import statistics
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 
 _PACKAGES = ("pyspark", "delta-spark", "great-expectations")
 
@@ -42,8 +43,7 @@ class Series:
 
 def machine() -> dict[str, object]:
     """What the figures hold for."""
-    with open("/proc/meminfo", encoding="ascii") as file:
-        memory = int(file.readline().split()[1]) / 1024**2
+    memory = int(Path("/proc/meminfo").read_text("ascii").split()[1]) / 1024**2
     return {
         "cores": os.cpu_count(),
         "memory_gib": round(memory, 1),
