@@ -136,13 +136,13 @@ class GoldJob:
         """Carries out one micro-batch, or what is left of it after a crash."""
         transaction = Transaction(f"{LAYER}:{self._generation}", batch_id)
         work = self._begin(batch.sparkSession, f"{LAYER}-{self._generation}-{batch_id}", batch_id, transaction)
-        with kept_in_memory() as keep:
-            minutes = touched_minutes(self._lake, batch, work.silver_version, keep)
-            judged = keep(self._judge(work, minutes.frame))
+        with kept_in_memory() as keeper:
+            minutes = touched_minutes(self._lake, batch, work.silver_version, keeper)
+            judged = keeper.settle(self._judge(work, minutes.frame))
             decision = work.decision or self._decide(work, judged)
             self._write(work, judged, minutes, decision)
             if decision.verdict != schemas.ERROR:
-                update_latest(self._lake, batch, work.registry, work.silver_version, work.transaction, keep)
+                update_latest(self._lake, batch, work.registry, work.silver_version, work.transaction, keeper)
         self._record(work, decision)
         return BatchReport(batch.count(), _told(decision), pauses=self.keeper.breaker().is_open)
 
@@ -154,14 +154,16 @@ class GoldJob:
         transaction = Transaction(f"{LAYER}:{self._generation}:{schemas.APPROVE}:{parent}", 0)
         batch_id = int(parent.rsplit("-", 1)[1])
         work = self._begin(spark, f"{parent}-{schemas.APPROVE}", batch_id, transaction, parent, (by, why))
-        with kept_in_memory() as keep:
+        with kept_in_memory() as keeper:
             mine = F.col("promotion_id") == parent
             # Not only open ones: a crash may have come after their status was changed.
             undecided = mine & F.col("status").isin(schemas.HELD_OPEN, schemas.HELD_APPROVED)
-            keys = keep(read_table(spark, self._lake, GOLD_HELD).where(undecided).select(*MINUTE_KEY).distinct())
+            keys = keeper.settle(
+                read_table(spark, self._lake, GOLD_HELD).where(undecided).select(*MINUTE_KEY).distinct()
+            )
             hours = hours_of(keys, "bucket")
             frame = minutes_anew(spark, self._lake, keys, hours, work.silver_version)
-            judged = keep(self._judge(work, frame))
+            judged = keeper.settle(self._judge(work, frame))
             decision = work.decision or self._decide(work, judged)
             self._upsert(work, judged, hours)
             change_status(

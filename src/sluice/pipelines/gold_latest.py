@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from sluice.pipelines.gold_minutes import hours_of
-from sluice.pipelines.kept import Keep
+from sluice.pipelines.kept import Keeper
 from sluice.schemas import GOLD_LATEST_READINGS, SILVER_READINGS
 from sluice.tables.delta import Transaction, Upsert, read_table, upsert
 from sluice.tables.lake import Lake
@@ -17,10 +17,10 @@ _KEY = ("device_id", "metric")
 
 
 def update_latest(
-    lake: Lake, batch: DataFrame, registry: DataFrame, silver_version: int, transaction: Transaction, keep: Keep
+    lake: Lake, batch: DataFrame, registry: DataFrame, silver_version: int, transaction: Transaction, keeper: Keeper
 ) -> None:
     """Brings the latest readings up to a micro-batch of silver/readings; a later one that is there stays."""
-    latest = keep(latest_readings(batch, registry))
+    latest = keeper.keep(latest_readings(batch, registry))
     rows = _settle_ties(lake, latest, registry, silver_version)
     how = Upsert(_KEY, update_when="source.event_time >= target.event_time")
     upsert(rows, lake, GOLD_LATEST_READINGS, how, transaction)

@@ -13,8 +13,8 @@ from datetime import datetime, timezone
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from sluice.pipelines.kept import Keep
-from sluice.schemas import GOLD_HELD, GOLD_READINGS_1MIN, HELD_OPEN, HELD_REJECTED, SILVER_READINGS
+from sluice.pipelines.kept import Keeper
+from sluice.schemas import GOLD_HELD, GOLD_READINGS_1MIN, SILVER_READINGS
 from sluice.tables.delta import current_version, read_table
 from sluice.tables.lake import Lake
 from sluice.transforms.gold import MINUTE_KEY, READ_COLUMNS, aggregate_minutes
@@ -34,22 +34,22 @@ class Minutes:
     ranges: list[Range]
 
 
-def touched_minutes(lake: Lake, batch: DataFrame, silver_version: int, keep: Keep) -> Minutes:
+def touched_minutes(lake: Lake, batch: DataFrame, silver_version: int, keeper: Keeper) -> Minutes:
     """The minutes that a micro-batch of silver/readings touches.
 
     Args:
         silver_version: of silver/readings, in which known minutes are computed anew.
-        keep: persists a frame until the batch is done.
+        keeper: keeps frames until the batch is done.
     """
     spark = batch.sparkSession
-    partial = keep(aggregate_minutes(batch.select(*READ_COLUMNS)))
+    partial = keeper.keep(aggregate_minutes(batch.select(*READ_COLUMNS)))
     ranges = merge_hours(hours_of(partial, "bucket"))
     gold = read_table(spark, lake, GOLD_READINGS_1MIN).where(within(ranges, "bucket", "bucket_date"))
     knowing = gold.select(*MINUTE_KEY)
     if has_held(lake):
-        held = F.col("status").isin(HELD_OPEN, HELD_REJECTED)
-        knowing = knowing.unionAll(read_table(spark, lake, GOLD_HELD).where(held).select(*MINUTE_KEY)).distinct()
-    known = keep(partial.select(*MINUTE_KEY).join(knowing, on=list(MINUTE_KEY), how="left_semi"))
+        # Whatever became of it: a replay must find the key known although its row is superseded by now.
+        knowing = knowing.unionAll(read_table(spark, lake, GOLD_HELD).select(*MINUTE_KEY)).distinct()
+    known = keeper.keep(partial.select(*MINUTE_KEY).join(knowing, on=list(MINUTE_KEY), how="left_semi"))
     hours = hours_of(known, "bucket")
     if not hours:
         return Minutes(partial, ranges)

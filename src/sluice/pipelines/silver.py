@@ -19,7 +19,7 @@ from sluice import schemas
 from sluice.pipelines.approvals import answer_pending
 from sluice.pipelines.facts import LATE, UNKNOWN_DEVICE
 from sluice.pipelines.gatekeeper import Gatekeeper
-from sluice.pipelines.kept import Keep, kept_in_memory
+from sluice.pipelines.kept import Keeper, kept_in_memory
 from sluice.pipelines.ledger import Configs, record_promotion
 from sluice.pipelines.rulebook import (
     RowRules,
@@ -176,10 +176,10 @@ class SilverJob:
         return self._opened[2:]
 
     def _carry_out(self, work: Work) -> Decision:
-        with kept_in_memory() as keep:
-            decided = self._judge(work, keep)
+        with kept_in_memory() as keeper:
+            decided = self._judge(work, keeper)
             accepted = decided.where(F.col("state") == ACCEPTED)
-            repeats = keep(self._find_repeats(work, accepted))
+            repeats = keeper.settle(self._find_repeats(work, accepted))
             for row in repeats.groupBy("is_conflict").count().collect():
                 work.repeated[row["is_conflict"]] = row["count"]
             decision = work.decision or self._decide(work, decided)
@@ -194,13 +194,13 @@ class SilverJob:
         self.keeper.settle(decision)
         return decision
 
-    def _judge(self, work: Work, keep: Keep) -> DataFrame:
+    def _judge(self, work: Work, keeper: Keeper) -> DataFrame:
         """The batch's rows, each accepted or refused; the one pass over all of them runs here."""
-        flagged = keep(flag_records(work.records, work.reader))
+        flagged = keeper.keep(flag_records(work.records, work.reader))
         count_rows(flagged, work.reader, work.tally)
         if not work.tally.states[SUSPECT]:
             return flagged
-        doubtful = keep(decide_doubtful(flagged, work.reader))
+        doubtful = keeper.keep(decide_doubtful(flagged, work.reader))
         count_rows(doubtful, work.reader, work.tally)
         if work.tally.states[ACCEPTED]:
             count_unknown_fields(doubtful, work.tally)
