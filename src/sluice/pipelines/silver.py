@@ -213,10 +213,10 @@ class SilverJob:
 
     def _decide(self, work: Work, decided: DataFrame) -> Decision:
         samples = take_samples(decided, work.reader, work.rules, work.broken)
-        position: dict[str, Any] = {"offsets": work.tally.last_offsets}
+        position: dict[str, Any] = {}
         if not work.parent:
             first, last = read_versions(self._lake.checkpoint_path(LAYER), work.batch_id)
-            position |= {"from_version": first, "to_version": last}
+            position = {"from_version": first, "to_version": last, "offsets": work.tally.last_offsets}
         return self.keeper.decide(ask(work, samples, position, self.keeper.past_facts(work.batch_id)))
 
     def _write(self, work: Work, accepted: DataFrame, refused: DataFrame, repeats: DataFrame) -> None:

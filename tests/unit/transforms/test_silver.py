@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sluice.pipelines.rulebook import compile_row_rules, load_layer_suite
+from sluice.quality.suites import parse_suite
 from sluice.schemas import (
     BRONZE_EVENTS,
     COORDINATES,
@@ -257,3 +259,31 @@ def test_every_record_ends_in_exactly_one_table(
     ]
     found = [tuple(row) for each in ends for row in each.select(*COORDINATES).collect()]
     assert sorted(found) == [("iot.raw", 1, 0, offset) for offset in range(len(MESSAGES))]
+
+
+def test_a_rule_that_compares_rows_sees_certain_and_doubtful_ones_together_and_no_unreadable_one(
+    spark: SparkSession, records: DataFrame, reader: Reader, shipped_contract: Contract
+) -> None:
+    rule = {
+        "type": "expect_compound_columns_to_be_unique",
+        "kwargs": {"column_list": ["device_id", "event_time"]},
+        "severity": "critical",
+        "meta": {"rule_id": "one_event_at_a_time", "dimension": "consistency"},
+    }
+    suite = parse_suite(
+        json.dumps({"name": "silver_readings", "expectations": [rule]}), "silver_readings", JUDGED_TYPES
+    )
+    rules = compile_row_rules(spark, suite, JUDGED_TYPES)
+    assert rules.judges_together
+    together = flag_records(records, reader._replace(rules=rules.rules, judges_together=True))
+    assert together.columns == list(FLAGGED_COLUMNS)
+    found = {row["offset"]: (row["state"], row["error_detail"]) for row in together.collect()}
+    refused = (REFUSED, "broke one_event_at_a_time")
+    # 3 is a reading of a meter of its own, 9 has another time; 0, 1, 2, 4, 6 are one sensor's at one time.
+    alone, unreadable = (ACCEPTED, None), (REFUSED, found[5][1])
+    assert found == {
+        **dict.fromkeys((0, 1, 2, 4, 6, 7, 8), refused),
+        **dict.fromkeys((3, 9), alone),
+        5: unreadable,
+    }
+    assert "one_event" not in unreadable[1]
