@@ -20,7 +20,7 @@ def update_latest(
     lake: Lake, batch: DataFrame, registry: DataFrame, silver_version: int, transaction: Transaction, keeper: Keeper
 ) -> None:
     """Brings the latest readings up to a micro-batch of silver/readings; a later one that is there stays."""
-    latest = keeper.keep(latest_readings(batch, registry))
+    latest = keeper.settle(latest_readings(batch, registry))
     rows = _settle_ties(lake, latest, registry, silver_version)
     how = Upsert(_KEY, update_when="source.event_time >= target.event_time")
     upsert(rows, lake, GOLD_LATEST_READINGS, how, transaction)

@@ -42,14 +42,14 @@ def touched_minutes(lake: Lake, batch: DataFrame, silver_version: int, keeper: K
         keeper: keeps frames until the batch is done.
     """
     spark = batch.sparkSession
-    partial = keeper.keep(aggregate_minutes(batch.select(*READ_COLUMNS)))
+    partial = keeper.settle(aggregate_minutes(batch.select(*READ_COLUMNS)))
     ranges = merge_hours(hours_of(partial, "bucket"))
     gold = read_table(spark, lake, GOLD_READINGS_1MIN).where(within(ranges, "bucket", "bucket_date"))
     knowing = gold.select(*MINUTE_KEY)
     if has_held(lake):
         # Whatever became of it: a replay must find the key known although its row is superseded by now.
         knowing = knowing.unionAll(read_table(spark, lake, GOLD_HELD).select(*MINUTE_KEY)).distinct()
-    known = keeper.keep(partial.select(*MINUTE_KEY).join(knowing, on=list(MINUTE_KEY), how="left_semi"))
+    known = keeper.settle(partial.select(*MINUTE_KEY).join(knowing, on=list(MINUTE_KEY), how="left_semi"))
     hours = hours_of(known, "bucket")
     if not hours:
         return Minutes(partial, ranges)

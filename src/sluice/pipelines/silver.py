@@ -196,11 +196,11 @@ class SilverJob:
 
     def _judge(self, work: Work, keeper: Keeper) -> DataFrame:
         """The batch's rows, each accepted or refused; the one pass over all of them runs here."""
-        flagged = keeper.keep(flag_records(work.records, work.reader))
+        flagged = keeper.settle(flag_records(work.records, work.reader))
         count_rows(flagged, work.reader, work.tally)
         if not work.tally.states[SUSPECT]:
             return flagged
-        doubtful = keeper.keep(decide_doubtful(flagged, work.reader))
+        doubtful = keeper.settle(decide_doubtful(flagged, work.reader))
         count_rows(doubtful, work.reader, work.tally)
         if work.tally.states[ACCEPTED]:
             count_unknown_fields(doubtful, work.tally)
