@@ -56,7 +56,11 @@ def trace(
     answer = trace_event(lake, target, as_.value if as_ else None, limit)
     judged = _judge(settings, suite, answer) if suite else None
     if as_json:
-        shown = {"candidate": {"suite": str(suite), "records": [vars(each) for each in judged]}} if judged is not None else {}
+        shown = (
+            {"candidate": {"suite": str(suite), "records": [vars(each) for each in judged]}}
+            if judged is not None
+            else {}
+        )
         typer.echo(to_json(plain({**as_plain(answer), **shown})))
         return
     _print(answer)
@@ -78,7 +82,7 @@ def _print_judged(record: JudgedRecord, suite: str) -> None:
 
     outcome = f"accepted as {record.quality_flag}" if record.quality_flag else f"refused, {record.error_code}"
     say(f"under {suite}: {record.coordinates} {outcome}")
-    if record.error_detail:
+    if record.error_detail and not record.broken_rules:
         say(f"  {record.error_detail}")
     for rule in record.broken_rules:
         arguments = ", ".join(f"{name}={cell(value)}" for name, value in rule["kwargs"].items())

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from sluice.pipelines.comparison import Comparison, RuleChange, total_rules
-from sluice.quality.docs_page import result_path
+from sluice.quality.docs_page import CANDIDATE_SUFFIX, result_path
 from sluice.quality.gate import Facts
 from sluice.quality.results import rule_id_of
 
 LAYER = "silver"
 # The folder of the results of the suite that judges beside silver's.
-LIVE_FOLDER = f"{LAYER}-candidate"
+LIVE_FOLDER = f"{LAYER}{CANDIDATE_SUFFIX}"
 
 
 @dataclass(frozen=True)
