@@ -119,8 +119,10 @@ def answer(plan: Plan, comparisons: Iterable[Comparison] = ()) -> Check:
     """What a check that has compared so much says; a plan without passes needs no Spark to be answered."""
     comparisons = sorted(comparisons, key=lambda comparison: comparison.decided_at)
     notes = list(plan.notes)
-    if lost := sum(each.rows_in - each.rows_found for each in comparisons):
-        notes.append(f"{lost:,} rows are not in {BRONZE_EVENTS.full_name} any more and are left out")
+    if uneven := [each for each in comparisons if each.rows_in != each.rows_found]:
+        found, decided = (sum(getattr(each, name) for each in uneven) for name in ("rows_found", "rows_in"))
+        what = f"{len(uneven)} promotions are compared by other rows than were decided"
+        notes.append(f"{what}: {BRONZE_EVENTS.full_name} has {found:,} for {decided:,}")
     digest = plan.candidate.hashes[SUITE]
     return Check(plan.candidate.suite.name, digest, tuple(comparisons), tuple(notes))
 
