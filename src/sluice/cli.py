@@ -22,6 +22,8 @@ from sluice.commands import (
     status,
     trace,
 )
+from sluice.commands import gate_check as _gate_check  # noqa: F401 (adds to the commands of gate)
+from sluice.commands import gate_decisions as _gate_decisions  # noqa: F401 (as well)
 from sluice.commands.context import Invocation
 from sluice.errors import EXIT_DONE, EXIT_USAGE, SluiceError, print_error
 

@@ -31,6 +31,7 @@ PATH_SETTINGS = (
     "devices.path",
     "expectations.path",
     "queries.path",
+    "gate.candidate_path",
 )
 
 
@@ -92,6 +93,7 @@ class GateSettings(_Section):
     holds_to_open: int = Field(ge=1)
     probe_after_seconds: float = Field(gt=0)
     notice_after_hours: float = Field(gt=0)
+    candidate_path: Path | None
 
 
 class DocsSettings(_Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,11 @@ def invocation(ctx: typer.Context) -> Invocation:
     return found if found is not None else Invocation()
 
 
+# Wider than any line: what is not a terminal gets each row of a table on a line of its own.
+_UNFOLDED = 100_000
+_NUMBERS = ("rows", "score", "gate_seconds")
+
+
 def console() -> Console:
     """Standard output for people; plain when it is no terminal."""
     return Console(highlight=False, soft_wrap=True)
@@ -73,3 +79,32 @@ def age_text(seconds: float | None) -> str:
         if seconds < most:
             return f"{seconds / size:.1f} {unit}" if size == 3600 else f"{seconds / size:.0f} {unit}"
     return f"{seconds / 86_400:.1f} d"
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = _NUMBERS) -> None:
+    """Prints a table to standard output.
+
+    Args:
+        numbers: beginnings of the names of columns that stand to the right.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    from sluice.serving.values import cell
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column.startswith(tuple(numbers)) else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(value)) for value in row))
+    screen = console()
+    if not screen.is_terminal:
+        screen.width = _UNFOLDED
+    screen.print(table)
+
+
+def say(text: str, err: bool = False) -> None:
+    """One line that cannot do anything to a terminal."""
+    from sluice.serving.values import printable
+
+    typer.echo(printable(text), err=err)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from enum import Enum
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sluice.commands.context import age_text, console, invocation
+from sluice.commands.context import age_text, invocation, print_table, say
 
 if TYPE_CHECKING:
     from sluice.serving.lake import OpenLake
@@ -32,7 +32,6 @@ _HISTORY_COLUMNS = (
     "gate_seconds",
     "decided_at",
 )
-_UNFOLDED = 100_000
 
 
 class Layer(str, Enum):
@@ -62,7 +61,7 @@ def list_holds(ctx: typer.Context, as_json: AsJson = False) -> None:
         return
     _print_holds(holds, now)
     for breaker in breakers:
-        _say(f"breaker of {breaker.layer}: {_breaker_text(breaker)}")
+        say(f"breaker of {breaker.layer}: {_breaker_text(breaker)}")
 
 
 @app.command("history")
@@ -79,9 +78,9 @@ def show_history(
     if as_json:
         _print_json(rows)
     elif rows:
-        _print_table(_HISTORY_COLUMNS, ([row[name] for name in _HISTORY_COLUMNS] for row in rows))
+        print_table(_HISTORY_COLUMNS, ([row[name] for name in _HISTORY_COLUMNS] for row in rows))
     else:
-        _say("no promotion yet")
+        say("no promotion yet")
 
 
 @app.command("show")
@@ -117,7 +116,7 @@ def _show_rules(ctx: typer.Context, as_json: bool) -> None:
         _print_json([asdict(rule) for rule in rules])
         return
     columns = ("suite", "rule_id", "scope", "severity", "dimension", "type", "arguments")
-    _print_table(
+    print_table(
         columns,
         ([*(getattr(rule, name) for name in columns[:-1]), _arguments(rule.kwargs)] for rule in rules),
     )
@@ -135,15 +134,15 @@ def _age_seconds(hold: Hold, now: datetime) -> float | None:
 
 def _print_holds(holds: Sequence[Hold], now: datetime) -> None:
     if not holds:
-        _say("nothing is held")
+        say("nothing is held")
         return
     columns = ("promotion_id", "layer", "rows", "since", "age", "why")
     rows = (
         [hold.promotion_id, hold.layer, hold.rows, hold.since, age_text(_age_seconds(hold, now)), hold.why]
         for hold in holds
     )
-    _print_table(columns, rows)
-    _say("why: sluice gate show PROMOTION_ID")
+    print_table(columns, rows)
+    say("why: sluice gate show PROMOTION_ID")
 
 
 def _breaker_text(breaker: Breaker) -> str:
@@ -157,27 +156,27 @@ def _print_explanation(found: Explanation) -> None:
     from sluice.serving.values import cell
 
     row = found.promotion
-    _say(f"{row['promotion_id']}: {row['verdict'] or 'no ledger row yet'}")
+    say(f"{row['promotion_id']}: {row['verdict'] or 'no ledger row yet'}")
     for name in ("layer", "kind", "parent_promotion_id", "decided_at", "decided_by", "why", "score", "gate_seconds"):
         if row[name] is not None:
-            _say(f"  {name:<20} {cell(row[name])}")
+            say(f"  {name:<20} {cell(row[name])}")
     counts = ("rows_in", "rows_promoted", "rows_quarantined", "rows_duplicate", "rows_held")
-    _say("  " + ", ".join(f"{name} {row[name]:,}" for name in counts if row[name] is not None))
+    say("  " + ", ".join(f"{name} {row[name]:,}" for name in counts if row[name] is not None))
     if found.open_rows:
-        _say(f"  {found.open_rows:,} rows are held and wait for a person")
+        say(f"  {found.open_rows:,} rows are held and wait for a person")
     for rule in found.rules:
         _print_rule(rule)
     if not found.rules:
-        _say("  no rule failed")
+        say("  no rule failed")
     if not found.has_result:
-        _say("  no validation result is stored for it: the rules are what the ledger counted")
+        say("  no validation result is stored for it: the rules are what the ledger counted")
     for name, value in found.facts.items():
-        _say(f"  {name:<20} {cell(value)}")
+        say(f"  {name:<20} {cell(value)}")
     for kind in ("suite", "contract", "registry"):
         if row[f"{kind}_hash"]:
-            _say(f"  {kind:<20} {row[f'{kind}_hash']}")
+            say(f"  {kind:<20} {row[f'{kind}_hash']}")
     if found.page:
-        _say(f"  Data Docs            {found.page}")
+        say(f"  Data Docs            {found.page}")
 
 
 def _print_rule(rule: dict[str, Any]) -> None:
@@ -185,15 +184,15 @@ def _print_rule(rule: dict[str, Any]) -> None:
 
     share = f", {rule['share_percent']:.3g} %" if isinstance(rule["share_percent"], (int, float)) else ""
     count = f": {rule['count']:,} rows{share}" if isinstance(rule["count"], int) else ""
-    _say(f"  {rule['severity'] or '-'} {rule['rule_id']}{count}")
+    say(f"  {rule['severity'] or '-'} {rule['rule_id']}{count}")
     if rule["type"]:
-        _say(f"      {rule['type']}({_arguments(rule['kwargs'] or {})})")
+        say(f"      {rule['type']}({_arguments(rule['kwargs'] or {})})")
     if rule["observed"] is not None:
-        _say(f"      observed {cell(rule['observed'])}")
+        say(f"      observed {cell(rule['observed'])}")
     if rule["examples"]:
-        _say(f"      e.g. {', '.join(cell(each) for each in rule['examples'][:5])}")
+        say(f"      e.g. {', '.join(cell(each) for each in rule['examples'][:5])}")
     if rule["error"]:
-        _say(f"      could not be judged: {rule['error']}")
+        say(f"      could not be judged: {rule['error']}")
 
 
 def _arguments(kwargs: Any) -> str:
@@ -202,32 +201,7 @@ def _arguments(kwargs: Any) -> str:
     return ", ".join(f"{name}={cell(value)}" for name, value in dict(kwargs).items())
 
 
-def _print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from sluice.serving.values import cell
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        right = column.startswith(("rows", "score", "gate_seconds"))
-        table.add_column(column, justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell(value)) for value in row))
-    screen = console()
-    if not screen.is_terminal:
-        screen.width = _UNFOLDED
-    screen.print(table)
-
-
 def _print_json(value: Any) -> None:
     from sluice.serving.values import plain, to_json
 
     typer.echo(to_json(plain(value)))
-
-
-def _say(text: str) -> None:
-    """One line that cannot do anything to a terminal."""
-    from sluice.serving.values import printable
-
-    typer.echo(printable(text))

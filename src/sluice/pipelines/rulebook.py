@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +85,38 @@ def recall_rulebook(decisions: Decisions, decision: Decision, current: Rulebook,
     wanted = {kind: decision.hash_of(kind) for kind in _KINDS[layer]}
     if wanted == current.hashes:
         return current
-    texts = {kind: decisions.find_text(kind, digest) for kind, digest in wanted.items()}
-    contract = parse_contract(_yaml(texts[CONTRACT])) if CONTRACT in texts else current.contract
+    return parse_rulebook({kind: decisions.find_text(kind, digest) for kind, digest in wanted.items()}, current, layer)
+
+
+def parse_rulebook(texts: Mapping[str, str], current: Rulebook, layer: str) -> Rulebook:
+    """A rulebook from its texts.
+
+    Args:
+        texts: by kind; what is missing is taken from `current`.
+    """
+    found = {**current.texts, **texts}
+    contract = parse_contract(_yaml(found[CONTRACT])) if CONTRACT in found else current.contract
     rows, batch, severities = _judged(layer, contract)
-    suite = parse_suite(texts[SUITE], current.suite.name, rows, batch, batch_severities=severities)
-    return Rulebook(contract, parse_registry(_yaml(texts[REGISTRY])), suite, texts)
+    suite = parse_suite(found[SUITE], current.suite.name, rows, batch, batch_severities=severities)
+    return Rulebook(contract, parse_registry(_yaml(found[REGISTRY])), suite, found)
+
+
+def with_candidate(rulebook: Rulebook, path: Path, layer: str) -> Rulebook:
+    """The rulebook with the suite of a file, whatever the file's name, in place of its own.
+
+    Raises:
+        SuiteInvalid: the file cannot be read, or any of it would not be applied; names file and rule.
+    """
+    rows, batch, severities = _judged(layer, rulebook.contract)
+    try:
+        text = path.read_text("utf-8")
+        suite = parse_suite(text, rulebook.suite.name, rows, batch, batch_severities=severities)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise SuiteInvalid(f"cannot read the suite {path}: {reason}", "check the path") from None
+    except SuiteInvalid as error:
+        raise SuiteInvalid(f"{path}: {error.message}", error.hint) from None
+    return replace(rulebook, suite=suite, texts={**rulebook.texts, SUITE: text})
 
 
 def _judged(layer: str, contract: Contract) -> tuple[Mapping[str, str], Sequence[str], Sequence[str]]:

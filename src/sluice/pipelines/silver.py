@@ -17,19 +17,17 @@ from pyspark.sql import functions as F
 
 from sluice import schemas
 from sluice.pipelines.approvals import answer_pending
-from sluice.pipelines.facts import LATE, UNKNOWN_DEVICE
+from sluice.pipelines.candidate import LiveCandidate
 from sluice.pipelines.gatekeeper import Gatekeeper
 from sluice.pipelines.kept import Keeper, kept_in_memory
 from sluice.pipelines.ledger import Configs, record_promotion
+from sluice.pipelines.reader import open_reader
 from sluice.pipelines.rulebook import (
     RowRules,
     Rulebook,
     check_zones,
-    compile_row_rules,
-    late_mark,
     load_rulebook,
     recall_rulebook,
-    registry_frame,
 )
 from sluice.pipelines.samples import take_samples
 from sluice.pipelines.silver_work import Work, ask
@@ -51,8 +49,6 @@ from sluice.tables.lake import Lake
 from sluice.tables.requests import pending_requests
 from sluice.transforms.deduplicate import COMPARED_COLUMNS, find_repeats
 from sluice.transforms.hours import merge_hours, within
-from sluice.transforms.judge import JUDGED_TYPES, Mark
-from sluice.transforms.parse import Limits
 from sluice.transforms.records import as_records
 from sluice.transforms.silver import (
     ACCEPTED,
@@ -125,6 +121,7 @@ class SilverJob:
         self._opened: tuple[SparkSession, dict[str, str], RowRules, Reader] | None = None
         self._configs = Configs(lake)
         self.keeper = Gatekeeper(settings, lake, LAYER)
+        self._candidate = LiveCandidate(settings, lake)
 
     def promote(self, events: DataFrame, batch_id: int) -> BatchReport:
         """Carries out one micro-batch, or what is left of it after a crash."""
@@ -164,14 +161,7 @@ class SilverJob:
     def _open(self, spark: SparkSession, rulebook: Rulebook) -> tuple[RowRules, Reader]:
         """What reads and judges under a rulebook; kept, since building its columns takes longer than a small batch."""
         if self._opened is None or self._opened[:2] != (spark, rulebook.hashes):
-            silver = self._settings.silver
-            limits = Limits(
-                silver.max_message_bytes, silver.max_nesting, silver.max_text_characters, silver.max_id_characters
-            )
-            own = [Mark(UNKNOWN_DEVICE, ~F.col("is_registered")), late_mark(LATE, silver.late_after_seconds)]
-            rules = compile_row_rules(spark, rulebook.suite, JUDGED_TYPES, own)
-            registry = registry_frame(spark, rulebook.registry)
-            reader = Reader(rulebook.contract, registry, rules.rules, limits, tuple(rules.marks), rules.judges_together)
+            rules, reader = open_reader(spark, self._settings, rulebook)
             self._opened = (spark, rulebook.hashes, rules, reader)
         return self._opened[2:]
 
@@ -183,6 +173,7 @@ class SilverJob:
             for row in repeats.groupBy("is_conflict").count().collect():
                 work.repeated[row["is_conflict"]] = row["count"]
             decision = work.decision or self._decide(work, decided)
+            self._candidate.record(work, decided, decision)
             if decision.verdict in schemas.REFUSING_VERDICTS:
                 append(select_held(work.records, work.promotion), self._lake, SILVER_HELD, work.transaction)
             else:

@@ -58,6 +58,12 @@ class Tally:
         """Readable rows that break at least one of the rules whose bits are set."""
         return sum(count for broken, count in self.broken.items() if broken & bits)
 
+    def add_moment(self, microseconds: int | None) -> None:
+        """Adds a Kafka timestamp, kept within the times that Python knows."""
+        if microseconds is not None:
+            moment = datetime.fromtimestamp(max(0.0, min(microseconds / 1e6, LAST_HOUR.timestamp())), timezone.utc)
+            self.newest_kafka_timestamp = max(moment, self.newest_kafka_timestamp or moment)
+
 
 def count_rows(flagged: DataFrame, reader: Reader, tally: Tally) -> None:
     """Adds the rows of a flagged frame to the tally; runs the frame's pass."""
@@ -86,9 +92,7 @@ def count_unknown_fields(decided: DataFrame, tally: Tally) -> None:
 def _add_position(row: Row, tally: Tally) -> None:
     stream = f"{row['topic']}:{row['topic_generation']}:{row['partition']}"
     tally.last_offsets[stream] = max(row["last_offset"], tally.last_offsets.get(stream, -1))
-    if row["newest"] is not None:
-        newest = datetime.fromtimestamp(max(0.0, min(row["newest"] / 1e6, LAST_HOUR.timestamp())), timezone.utc)
-        tally.newest_kafka_timestamp = max(newest, tally.newest_kafka_timestamp or newest)
+    tally.add_moment(row["newest"])
 
 
 def _add_row(row: Row, reader: Reader, tally: Tally) -> None:

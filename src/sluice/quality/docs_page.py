@@ -7,6 +7,8 @@ from pathlib import Path
 VALIDATIONS_FOLDER = "_validations"
 CHECKPOINTS_FOLDER = "_checkpoints"
 DOCS_FOLDER = "_docs"
+# Of the folder of results that decided nothing: those of a suite that judges beside a layer's own.
+CANDIDATE_SUFFIX = "-candidate"
 # Enough of a SHA-256 to tell suites of one name apart.
 _HASH_CHARACTERS = 12
 

@@ -12,7 +12,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from sluice.quality.docs_page import CHECKPOINTS_FOLDER, VALIDATIONS_FOLDER, promotion_page, suite_page
+from sluice.quality.docs_page import (
+    CANDIDATE_SUFFIX,
+    CHECKPOINTS_FOLDER,
+    VALIDATIONS_FOLDER,
+    promotion_page,
+    suite_page,
+)
 from sluice.schemas import CRITICAL, ERROR, VERDICTS
 
 # A result holds samples, never rows: one that is larger was not written by a gate.
@@ -114,7 +120,8 @@ def result_files(lake: Path) -> list[Path]:
     """The files of all stored results, newest first by the file system's time; ties by name."""
     found = []
     for path in (lake / VALIDATIONS_FOLDER).glob("*/*.json"):
-        if path.name.startswith("."):
+        # What a candidate suite would have decided is no promotion.
+        if path.name.startswith(".") or path.parent.name.endswith(CANDIDATE_SUFFIX):
             continue
         # One that retention removes just now is none.
         with contextlib.suppress(FileNotFoundError):

@@ -211,6 +211,13 @@ def test_the_index_lists_the_newest_and_pages_of_older_ones_stay(tmp_path: Path)
     assert (tmp_path / docs_page("silver", "silver-0a1b2c3d-0")).is_file()
 
 
+def test_what_a_candidate_suite_would_have_decided_has_no_page(tmp_path: Path) -> None:
+    for layer in ("silver", "silver-candidate"):
+        write_result(tmp_path, "good", 0, layer=layer)
+    built = build(tmp_path)
+    assert (built.promotions, [path.name for path in (tmp_path / "_docs/promotions").iterdir()]) == (1, ["silver"])
+
+
 def test_a_page_goes_when_its_result_is_gone_and_other_files_stay(tmp_path: Path) -> None:
     kept, gone = (write_result(tmp_path, "good", minute) for minute in range(2))
     build(tmp_path)
