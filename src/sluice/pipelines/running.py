@@ -57,6 +57,8 @@ class LayerRun:
         Raises:
             StreamFailed: the query ended with an error, or what was due did.
         """
+        # Before failures are looked for: a query that dies after that has not drained anything.
+        has_ended = self.has_ended
         if self._gate.is_paused and not self.is_paused:
             self._pause()
         elif self.is_paused and not self._once and self._stream.next_try() is None:
@@ -65,7 +67,6 @@ class LayerRun:
         elif not self.is_paused:
             self._raise_failure()
         self._between_batches(self._stream.has_requests, self._stream.answer)
-        has_ended = self.has_ended
         try:
             self._between_batches(lambda: self._stream.is_due(has_ended), self._stream.tend)
         except (Py4JJavaError, PySparkException) as error:

@@ -30,7 +30,7 @@ from sluice.transforms.silver import RULES
 SCORE_KEY = ("day", "device_id")
 COUNTED = ("readings", "quarantined", "out_of_range", "duplicates", "judged", "late", "inconsistent")
 _EPOCH = date(1970, 1, 1)
-_DAY_SECONDS = 86_400
+_DAY_MICROS = 86_400_000_000
 _VALUES = tuple(name for name in GOLD_QUALITY_SCORES.column_names if name not in (*SCORE_KEY, "updated_at"))
 
 
@@ -152,8 +152,9 @@ def score_days(
 def _seconds_covered(until: datetime | None) -> Column:
     if until is None:
         return F.lit(None).cast("double")
-    since_midnight = F.lit(until.timestamp()) - F.unix_date("day") * F.lit(float(_DAY_SECONDS))
-    return F.least(F.lit(float(_DAY_SECONDS)), F.greatest(F.lit(0.0), since_midnight))
+    # In whole microseconds: seconds since 1970 as a double would leave a rest in the last digits.
+    micros = F.unix_micros(F.lit(until)) - F.unix_date("day").cast("bigint") * F.lit(_DAY_MICROS)
+    return F.least(F.lit(_DAY_MICROS), F.greatest(F.lit(0), micros)) / F.lit(1_000_000)
 
 
 def _without(part: Column, whole: str) -> Column:
