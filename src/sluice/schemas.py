@@ -116,6 +116,15 @@ WARNING = "warning"
 SEVERITIES = (CRITICAL, WARNING, "info")
 DIMENSIONS = ("completeness", "validity", "uniqueness", "timeliness", "consistency")
 
+# Bands of a quality score: good above one limit, warning from the other, critical below.
+GOOD = "good"
+GOOD_ABOVE, WARNING_FROM = 95.0, 80.0
+
+# The device_id under which scores stand of records whose device is not known.
+UNREADABLE_DEVICE = "(unreadable)"
+# Where quarantined rows stand that have gone nowhere else.
+QUARANTINE_COUNTED = ("open", "discarded")
+
 # How far an event's time may lie ahead of the Kafka timestamp of its record.
 ACCEPTED_SECONDS_AHEAD = 300
 
@@ -238,7 +247,7 @@ SILVER_QUARANTINE = Table(
         *_RAW,
     ),
     "",
-    ("partition", "offset", "error_code", "first_seen_at", "status"),
+    ("partition", "offset", "kafka_timestamp", "error_code", "first_seen_at", "status"),
 )
 
 SILVER_DUPLICATES = Table(
@@ -317,6 +326,31 @@ GOLD_LATEST_READINGS = Table(
     ("device_id", "event_time"),
 )
 
+GOLD_QUALITY_SCORES = Table(
+    "gold",
+    "quality_scores",
+    (
+        ("day", "date"),
+        ("customer", "string"),
+        ("device_id", "string"),
+        *((dimension, "double") for dimension in DIMENSIONS),
+        ("score", "double"),
+        ("band", "string"),
+        ("received", "bigint"),
+        ("readings", "bigint"),
+        ("expected", "double"),
+        ("quarantined", "bigint"),
+        ("out_of_range", "bigint"),
+        ("duplicates", "bigint"),
+        ("judged", "bigint"),
+        ("late", "bigint"),
+        ("inconsistent", "bigint"),
+        ("updated_at", "timestamp"),
+    ),
+    "day",
+    ("device_id", "score"),
+)
+
 _LEDGER: Columns = (
     ("promotion_id", "string"),
     ("layer", "string"),
@@ -373,7 +407,7 @@ LAYER_TABLES: dict[str, tuple[Table, ...]] = {
         OPS_SILVER_PROMOTIONS,
         OPS_CONFIGS,
     ),
-    "gold": (GOLD_READINGS_1MIN, GOLD_HELD, GOLD_LATEST_READINGS, OPS_GOLD_PROMOTIONS),
+    "gold": (GOLD_READINGS_1MIN, GOLD_HELD, GOLD_LATEST_READINGS, GOLD_QUALITY_SCORES, OPS_GOLD_PROMOTIONS),
 }
 LAYERS = tuple(LAYER_TABLES)
 # The table that a layer reads; bronze reads a topic.

@@ -87,6 +87,7 @@ class SilverSettings(_Section):
 class GoldSettings(_Section):
     trigger_seconds: float = Field(ge=0)
     max_megabytes_per_batch: int = Field(ge=1)
+    scores_every_seconds: float = Field(gt=0)
 
 
 class GateSettings(_Section):

@@ -27,6 +27,8 @@ CONTRACT = {
     "gold.held": "bucket device_id metric unit reading_count value_mean value_min value_max value_stddev "
     "out_of_range_count expected_count completeness_percent failed_rules promotion_id status",
     "gold.latest_readings": "device_id metric value event_time quality_flag expected_interval_seconds",
+    "gold.quality_scores": "day customer device_id completeness validity uniqueness timeliness consistency score band "
+    "received readings expected quarantined out_of_range duplicates judged late inconsistent updated_at",
     "ops.silver_promotions": "promotion_id layer kind parent_promotion_id batch_id from_version to_version offsets "
     "suite suite_hash contract_hash registry_hash rows_in rows_promoted rows_quarantined rows_duplicate rows_held "
     "rule_counts verdict score breaker_state docs_page decided_by why gate_seconds total_seconds decided_at",
@@ -37,6 +39,7 @@ PARTITIONS = {
     "bronze.events": "ingest_date",
     "silver.readings": "event_date",
     "gold.readings_1min": "bucket_date",
+    "gold.quality_scores": "day",
 }
 
 

@@ -32,6 +32,7 @@ from sluice.pipelines.rulebook import (
     recall_rulebook,
     registry_frame,
 )
+from sluice.pipelines.scores import open_scores
 from sluice.pipelines.stream import BatchReport, Stream
 from sluice.quality.expectations import MAX_SAMPLES
 from sluice.schemas import GOLD_HELD, GOLD_READINGS_1MIN, OPS_GOLD_PROMOTIONS, SILVER_READINGS
@@ -73,6 +74,7 @@ def gold_stream(spark: SparkSession, settings: Settings) -> Stream:
     """
     lake = Lake(settings.lake.path)
     job = open_gold(spark, settings)
+    scores = open_scores(spark, settings)
     limit = f"{settings.gold.max_megabytes_per_batch}m"
     reader = spark.readStream.format("delta").option("maxBytesPerTrigger", limit)
     return Stream(
@@ -84,6 +86,8 @@ def gold_stream(spark: SparkSession, settings: Settings) -> Stream:
         job.keeper.next_try,
         lambda: bool(pending_requests(lake, LAYER)),
         lambda: answer_pending(spark, lake, job),
+        scores.is_due,
+        scores.bring_up_to_date,
     )
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from sluice.errors import ContractInvalid, SuiteInvalid
 from sluice.quality.facts import GOLD_FACTS, silver_facts
@@ -23,7 +22,7 @@ from sluice.settings import Settings, read_yaml
 from sluice.tables.decisions import Decision, Decisions
 from sluice.transforms.contract import Contract, parse_contract
 from sluice.transforms.gold import CANDIDATE_TYPES
-from sluice.transforms.judge import JUDGED_TYPES, MAX_BITS, Mark, RowRule
+from sluice.transforms.judge import JUDGED_TYPES, MAX_BITS, Mark, RowRule, is_late
 from sluice.transforms.registry import REGISTRY_DDL, Registry, parse_registry, registry_rows
 
 SILVER_SUITE = f"{SILVER_READINGS.layer}_{SILVER_READINGS.name}"
@@ -219,7 +218,7 @@ def registry_frame(spark: SparkSession, registry: Registry) -> DataFrame:
 
 def late_mark(name: str, seconds: float) -> Mark:
     """The mark of events that reached Kafka more than so many seconds after they were measured."""
-    return Mark(name, F.col("event_time") < F.expr(f"kafka_timestamp - INTERVAL '{float(seconds):f}' SECOND"))
+    return Mark(name, is_late(seconds))
 
 
 def check_zones(spark: SparkSession, rulebook: Rulebook) -> None:

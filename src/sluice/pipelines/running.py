@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timezone
 
 from py4j.protocol import Py4JJavaError
@@ -51,11 +52,13 @@ class LayerRun:
         return self._query is not None and not self._query.isActive and not self._gate.is_paused
 
     def tend(self) -> None:
-        """Looks after the layer once: pauses, resumes, carries out requests.
+        """Looks after the layer once: pauses, resumes, carries out requests and what else is due.
 
         Raises:
-            StreamFailed: the query ended with an error.
+            StreamFailed: the query ended with an error, or what was due did.
         """
+        # Before failures are looked for: a query that dies after that has not drained anything.
+        has_ended = self.has_ended
         if self._gate.is_paused and not self.is_paused:
             self._pause()
         elif self.is_paused and not self._once and self._stream.next_try() is None:
@@ -63,7 +66,11 @@ class LayerRun:
             self.start()
         elif not self.is_paused:
             self._raise_failure()
-        self._answer()
+        self._between_batches(self._stream.has_requests, self._stream.answer)
+        try:
+            self._between_batches(lambda: self._stream.is_due(has_ended), self._stream.tend)
+        except (Py4JJavaError, PySparkException) as error:
+            raise self._failed(_reason(error)) from error
 
     def close(self, grace_seconds: float) -> None:
         """Lets the running micro-batch finish within the grace, then stops the query."""
@@ -89,10 +96,10 @@ class LayerRun:
             seconds,
         )
 
-    def _answer(self) -> None:
-        if self._stream.has_requests() and self._gate.take_turn(_TURN_SECONDS):
+    def _between_batches(self, is_wanted: Callable[[], bool], work: Callable[[], object]) -> None:
+        if is_wanted() and self._gate.take_turn(_TURN_SECONDS):
             try:
-                self._stream.answer()
+                work()
             finally:
                 self._gate.end_turn()
 
@@ -102,10 +109,11 @@ class LayerRun:
             return
         if isinstance(self._gate.failure, SluiceError):
             raise self._gate.failure
-        reason = _reason(self._gate.failure or failure)
-        raise StreamFailed(
-            f"{self.layer} stopped: {reason}", "mend the cause and start it again; it goes on where it was"
-        )
+        raise self._failed(_reason(self._gate.failure or failure))
+
+    def _failed(self, reason: str) -> StreamFailed:
+        hint = "mend the cause and start it again; it goes on where it was"
+        return StreamFailed(f"{self.layer} stopped: {reason}", hint)
 
 
 def _reason(failure: Exception) -> str:

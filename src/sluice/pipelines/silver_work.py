@@ -104,7 +104,8 @@ def _scored(work: Work) -> Counts:
         quarantined=rows["rows_quarantined"],
         out_of_range=sum(count for broken, count in tally.broken.items() if broken & ranges and not broken & critical),
         duplicates=rows["rows_duplicate"],
-        judged=tally.readable,
+        timed=tally.readable,
         late=tally.marks[LATE],
+        judged=tally.readable,
         inconsistent=tally.breaking(consistency) if consistency else None,
     )

@@ -93,6 +93,8 @@ class Stream:
         next_try: when a micro-batch may begin; None for now.
         has_requests: whether people ask something of the layer's owner.
         answer: carries their requests out; never while a micro-batch runs.
+        is_due: whether `tend` has work; given whether the query has drained all there was and ended.
+        tend: further work of the layer's owner; never while a micro-batch runs.
     """
 
     layer: str
@@ -103,6 +105,8 @@ class Stream:
     next_try: Callable[[], datetime | None] = lambda: None
     has_requests: Callable[[], bool] = lambda: False
     answer: Callable[[], None] = lambda: None
+    is_due: Callable[[bool], bool] = lambda _: False
+    tend: Callable[[], object] = lambda: None
 
 
 def start_stream(stream: Stream, gate: BatchGate, *, once: bool) -> StreamingQuery:

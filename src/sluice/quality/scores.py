@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-GOOD, WARNING, CRITICAL = "good", "warning", "critical"
-GOOD_ABOVE, WARNING_FROM = 95.0, 80.0
+from sluice.schemas import CRITICAL, GOOD, GOOD_ABOVE, WARNING, WARNING_FROM
 
 
 @dataclass(frozen=True)
@@ -23,9 +22,10 @@ class Counts:
         quarantined: records refused.
         out_of_range: promoted readings outside a registered range.
         duplicates: dropped copies.
-        judged: readable events.
+        timed: events whose delay is known.
         late: of these, how many reached Kafka later than silver.late_after_seconds after they were measured.
-        inconsistent: of the judged, how many break a rule of the dimension consistency; None if there is no such rule.
+        judged: events that the rules have seen.
+        inconsistent: of these, how many break a rule of the dimension consistency; None if there is no such rule.
     """
 
     received: int
@@ -34,8 +34,9 @@ class Counts:
     quarantined: int
     out_of_range: int
     duplicates: int
-    judged: int
+    timed: int
     late: int
+    judged: int
     inconsistent: int | None
 
 
@@ -71,13 +72,13 @@ def band_of(score: float) -> str:
 
 def score_of(counts: Counts) -> Score:
     """completeness = readings / expected (at most 1); validity = 1 - (quarantined + out_of_range) / received;
-    uniqueness = 1 - duplicates / received; timeliness = 1 - late / judged; consistency = 1 - inconsistent / judged.
+    uniqueness = 1 - duplicates / received; timeliness = 1 - late / timed; consistency = 1 - inconsistent / judged.
     """
     return Score(
         completeness=min(1.0, counts.readings / counts.expected) if counts.expected else None,
         validity=_without(counts.quarantined + counts.out_of_range, counts.received),
         uniqueness=_without(counts.duplicates, counts.received),
-        timeliness=_without(counts.late, counts.judged),
+        timeliness=_without(counts.late, counts.timed),
         consistency=_without(counts.inconsistent, counts.judged),
     )
 

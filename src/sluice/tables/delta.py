@@ -8,9 +8,10 @@ and a new checkpoint starts afresh.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from delta.tables import DeltaTable
@@ -113,6 +114,22 @@ def append(frame: DataFrame, lake: Lake, table: Table, transaction: Transaction)
         .mode("append")
         .option("txnAppId", transaction.app_id(table))
         .option("txnVersion", transaction.version)
+        .save(lake.table_path(table))
+    )
+
+
+def replace_days(frame: DataFrame, lake: Lake, table: Table, days: Iterable[date]) -> None:
+    """Puts the rows in place of whole days of a table that is partitioned by day, in one commit.
+
+    Args:
+        frame: rows of those days; a day without rows is empty afterwards.
+    """
+    listed = ", ".join(f"DATE'{day}'" for day in sorted(days))
+    (
+        frame.repartition(table.partition_by)
+        .write.format("delta")
+        .mode("overwrite")
+        .option("replaceWhere", f"`{table.partition_by}` IN ({listed})")
         .save(lake.table_path(table))
     )
 

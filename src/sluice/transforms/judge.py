@@ -93,6 +93,11 @@ def with_judged_columns(events: DataFrame, registry: DataFrame) -> DataFrame:
     )
 
 
+def is_late(after_seconds: float) -> Column:
+    """Whether an event reached Kafka more than so many seconds after it was measured."""
+    return F.col("event_time") < F.expr(f"kafka_timestamp - INTERVAL '{float(after_seconds):f}' SECOND")
+
+
 def bits_of(conditions: Sequence[Column]) -> Column:
     """One number with bit i set where condition i is true."""
     bits = [F.when(condition, _bit(index)).otherwise(_bits(0)) for index, condition in enumerate(conditions)]

@@ -107,6 +107,7 @@ def test_the_list_names_every_query_for_people_and_programs(capsys: pytest.Captu
         "minutes",
         "open_holds",
         "promotions_by_verdict",
+        "quality_scores",
         "quality_shares",
         "quarantine_by_code",
         "unknown_devices",

@@ -185,6 +185,41 @@ def test_latest_readings_have_an_age_and_can_be_narrowed(tmp_path: Path) -> None
     assert ask(lake, "latest_readings")[0]["seconds_since"] > 0
 
 
+def test_quality_scores_come_worst_first_day_by_day_and_can_be_narrowed(tmp_path: Path) -> None:
+    rows = [
+        {
+            "day": at("00:00:00").date() + timedelta(days=later),
+            "customer": None if device == "(unreadable)" else "acme",
+            "device_id": device,
+            "validity": 0.123456,
+            "score": score + 0.001,
+            "band": "warning",
+            **dict.fromkeys(("received", "readings", "quarantined", "out_of_range", "duplicates", "late"), later),
+            "updated_at": at("12:00:00"),
+        }
+        for later in range(3)
+        for device, score in (("b", 90.0), ("a", 95.0), ("(unreadable)", 50.0))
+    ]
+    lake = build_lake(tmp_path, {"gold.quality_scores": rows})
+    order = ("(unreadable)", "b", "a")
+
+    answer = ask(lake, "quality_scores")
+
+    assert [(row["day"].day, row["device_id"]) for row in answer] == [
+        (day, name) for day in (3, 2, 1) for name in order
+    ]
+    assert {name: answer[0][name] for name in ("customer", "score", "validity", "completeness", "late")} == {
+        "customer": None,
+        "score": 50.0,
+        "validity": 0.1235,
+        "completeness": None,
+        "late": 2,
+    }
+    narrowed = ask(lake, "quality_scores", customer="acme", since="2026-03-02T00:00:00Z", until="2026-03-02T23:59:59Z")
+    assert [(row["day"].day, row["device_id"]) for row in narrowed] == [(2, "b"), (2, "a")]
+    assert [row["day"].day for row in ask(lake, "quality_scores", device_id="a")] == [3, 2, 1]
+
+
 def test_minutes_are_of_one_device_and_metric_in_order_and_range(tmp_path: Path) -> None:
     rows = [
         minute(at(f"12:{number:02}:00"), value_mean=float(number), device_id=device, metric=metric)

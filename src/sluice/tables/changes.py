@@ -1,0 +1,62 @@
+"""Which days of a Delta table changed between two of its versions, read from its log. No Spark."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from sluice.schemas import Table
+from sluice.tables.lake import Lake
+
+_DAY_MICROS = 86_400_000_000
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+def changed_days(lake: Lake, table: Table, column: str, after: int, upto: int) -> set[date] | None:
+    """The UTC dates of a column in every file that a commit after one version, up to another, added or took away.
+
+    A file that was rewritten counts with all of its rows: too many days, never too few. Compaction changes nothing.
+    Dates of times are from 1970-01-01, which null has too, to 9999-12-31.
+
+    Args:
+        column: a timestamp, or the date that the table is partitioned by.
+
+    Returns:
+        None where it cannot be told: a commit or a file is gone, or `after` lies in the future.
+    """
+    if after > upto:
+        return None
+    days: set[date] = set()
+    try:
+        for file in _changed_files(Path(lake.table_path(table)) / "_delta_log", after, upto):
+            if column == table.partition_by:
+                days.add(date.fromisoformat(file["partitionValues"][column]))
+            else:
+                days |= _days_in(Path(lake.table_path(table)) / unquote(file["path"]), column)
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return None
+    return days
+
+
+def _changed_files(log: Path, after: int, upto: int) -> Iterator[dict[str, Any]]:
+    for version in range(after + 1, upto + 1):
+        for line in (log / f"{version:020d}.json").read_text("utf-8").splitlines():
+            action = json.loads(line)
+            file = action.get("add") or action.get("remove")
+            if file and file.get("dataChange", True):
+                yield file
+
+
+def _days_in(path: Path, column: str) -> set[date]:
+    times = pa.parquet.ParquetFile(path).read([column]).column(0)
+    micros = times.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).fill_null(0).to_numpy()
+    last = date.max.toordinal() - _EPOCH
+    # The set first: a file has many times and few days.
+    return {date.fromordinal(_EPOCH + min(max(int(day), 0), last)) for day in set((micros // _DAY_MICROS).tolist())}

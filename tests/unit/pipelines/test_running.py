@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.errors import PySparkException
+
+from sluice.errors import StreamFailed
+from sluice.pipelines.running import LayerRun
+from sluice.pipelines.stream import Stream
+
+
+def run_of(**odd: Any) -> LayerRun:
+    """A layer that was not started, with hooks of the test's own."""
+    parts: dict[str, Any] = {"layer": "gold", "source": None, "process": None, "checkpoint": Path(), **odd}
+    return LayerRun(Stream(trigger_seconds=1.0, **parts), once=True)
+
+
+def test_requests_are_carried_out_before_what_is_due_and_only_what_is_wanted() -> None:
+    done: list[str] = []
+    hooks: dict[str, Any] = {"answer": lambda: done.append("answer"), "tend": lambda: done.append("tend")}
+    run_of(**hooks).tend()
+    assert done == []
+    run_of(**hooks, has_requests=lambda: True, is_due=lambda has_ended: not has_ended).tend()
+    assert done == ["answer", "tend"]
+
+
+def test_what_is_due_and_fails_stops_the_layer_with_its_reason() -> None:
+    def fail() -> None:
+        raise PySparkException("the disk is full")
+
+    with pytest.raises(StreamFailed, match="gold stopped: the disk is full"):
+        run_of(is_due=lambda _: True, tend=fail).tend()

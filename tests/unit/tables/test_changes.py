@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from sluice.schemas import SILVER_DUPLICATES, SILVER_READINGS
+from sluice.tables.changes import changed_days
+from sluice.tables.lake import Lake
+
+FIRST = datetime(2024, 1, 1, 23, 59, 59, 999_999, tzinfo=timezone.utc)
+SCHEMA = pa.schema([("event_time", pa.timestamp("us", tz="UTC")), ("event_date", pa.date32())])
+
+
+def write(lake: Lake, *times: datetime | None, readings: bool = False) -> None:
+    rows = [{"event_time": time, "event_date": time and time.date()} for time in times]
+    table = SILVER_READINGS if readings else SILVER_DUPLICATES
+    frame = pa.Table.from_pylist(rows, schema=SCHEMA)
+    write_deltalake(lake.table_path(table), frame, mode="append", partition_by=["event_date"] if readings else None)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path)
+
+
+def test_only_commits_after_a_version_count_and_only_up_to_the_other(lake: Lake) -> None:
+    for number in range(4):
+        write(lake, FIRST + timedelta(days=number))
+    days = changed_days(lake, SILVER_DUPLICATES, "event_time", 0, 2)
+    assert days == {date(2024, 1, 2), date(2024, 1, 3)}
+    assert changed_days(lake, SILVER_DUPLICATES, "event_time", 3, 3) == set()
+
+
+def test_days_of_a_partitioned_table_are_its_partitions(lake: Lake) -> None:
+    write(lake, FIRST, readings=True)
+    write(lake, FIRST, FIRST + timedelta(microseconds=1), readings=True)
+    assert changed_days(lake, SILVER_READINGS, "event_date", 0, 1) == {date(2024, 1, 1), date(2024, 1, 2)}
+
+
+def test_rewritten_and_deleted_rows_count_and_compaction_does_not(lake: Lake) -> None:
+    write(lake, FIRST, FIRST + timedelta(days=1))
+    write(lake, FIRST + timedelta(days=9))
+    table = DeltaTable(lake.table_path(SILVER_DUPLICATES))
+    table.optimize.compact()
+    compacted = table.version()
+    table.delete("event_time < '2024-01-02 00:00:00Z'")
+    assert changed_days(lake, SILVER_DUPLICATES, "event_time", 1, compacted) == set()
+    rewritten = {date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 10)}
+    assert changed_days(lake, SILVER_DUPLICATES, "event_time", compacted, compacted + 1) == rewritten
+
+
+def test_odd_times_have_a_day_too(lake: Lake) -> None:
+    write(lake, FIRST)
+    odd = pa.array([-1, 2**63 - 1, -(2**63), None], pa.timestamp("us", tz="UTC"))
+    frame = pa.table({"event_time": odd, "event_date": pa.array([None] * 4, pa.date32())}, schema=SCHEMA)
+    write_deltalake(lake.table_path(SILVER_DUPLICATES), frame, mode="append")
+    expected = {date(1970, 1, 1), date.max}
+    assert changed_days(lake, SILVER_DUPLICATES, "event_time", 0, 1) == expected
+
+
+def test_nothing_is_told_where_a_commit_or_a_file_is_gone(lake: Lake) -> None:
+    write(lake, FIRST)
+    write(lake, FIRST)
+    folder = Path(lake.table_path(SILVER_DUPLICATES))
+    assert changed_days(lake, SILVER_DUPLICATES, "event_time", 2, 1) is None
+    assert changed_days(lake, SILVER_DUPLICATES, "event_time", 0, 2) is None
+    for file in folder.glob("*.parquet"):
+        file.unlink()
+    assert changed_days(lake, SILVER_DUPLICATES, "event_time", 0, 1) is None
