@@ -71,8 +71,8 @@ def judge_in(
     """As `judge_records`, in a session that is there; in the order of the coordinates, without those not in bronze."""
     rules, reader = open_reader(spark, settings, rulebook)
     columns = sorted({name for names in rules.sample_columns.values() for name in names})
-    with kept_in_memory() as keep:
-        flagged = keep(flag_records(as_records(_at(spark, settings, coordinates)), reader))
+    with kept_in_memory() as keeper:
+        flagged = keeper.settle(flag_records(as_records(_at(spark, settings, coordinates)), reader))
         rows = show_judged(decide_all(flagged, reader), reader, columns).collect()
     judged = {each.coordinates: each for each in (_judged(row, rulebook, rules.sample_columns) for row in rows)}
     return [judged[str(each)] for each in coordinates if str(each) in judged]

@@ -17,7 +17,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from sluice.pipelines.kept import Keep, kept_in_memory
+from sluice.pipelines.kept import Keeper, kept_in_memory
 from sluice.pipelines.rulebook import Rulebook, load_rulebook, registry_frame
 from sluice.schemas import GOLD_QUALITY_SCORES, SILVER_DUPLICATES, SILVER_QUARANTINE, SILVER_READINGS
 from sluice.settings import Settings
@@ -100,10 +100,10 @@ class DailyScores:
         if seen and seen.versions == {**versions, GOLD_QUALITY_SCORES.full_name: before}:
             return []
         days = self._touched(seen, versions, before) if seen else None
-        with kept_in_memory() as keep:
-            counts = keep(self._count(versions, days))
+        with kept_in_memory() as keeper:
+            counts = keeper.settle(self._count(versions, days))
             covered = self._covered_until(seen, counts)
-            written = self._write(counts, covered, days, keep)
+            written = self._write(counts, covered, days, keeper)
         versions[GOLD_QUALITY_SCORES.full_name] = current_version(self._lake, GOLD_QUALITY_SCORES)
         self._remember(Counted(versions, covered))
         return written
@@ -145,13 +145,13 @@ class DailyScores:
             known.append(datetime.fromtimestamp(seconds, timezone.utc))
         return max(known, default=None)
 
-    def _write(self, counts: DataFrame, covered: datetime | None, days: set[date] | None, keep: Keep) -> list[date]:
+    def _write(self, counts: DataFrame, covered: datetime | None, days: set[date] | None, keeper: Keeper) -> list[date]:
         now = datetime.now(timezone.utc)
         fresh = score_days(counts, self._registry, covered, now, has_consistency=bool(self._consistency))
         known = read_table(self._spark, self._lake, GOLD_QUALITY_SCORES)
         if days is not None:
             known = known.where(F.col("day").isin(sorted(days)))
-        rows = keep(carry_over(fresh, known))
+        rows = keeper.settle(carry_over(fresh, known))
         changed = sorted(row["day"] for row in rows.where("is_changed").select("day").distinct().collect())
         if changed:
             there = rows.where(F.col("received").isNotNull() & F.col("day").isin(changed))

@@ -185,11 +185,11 @@ def _compare(spark: SparkSession, plan: Plan, each: Pass) -> list[Comparison]:
     lake = Lake(plan.settings.lake.path)
     spans = [(number, *span) for number, some in enumerate(each.spans) for span in some]
     events = read_table(spark, lake, BRONZE_EVENTS).where(_within([span for some in each.spans for span in some]))
-    with kept_in_memory() as keep:
-        decided = decide_all(keep(flag_records(as_records(events), before)), before)
+    with kept_in_memory() as keeper:
+        decided = decide_all(keeper.settle(flag_records(as_records(events), before)), before)
         if after.judges_together:
             # These rules take the rows twice, and deciding the suspects is what costs.
-            decided = keep(decided)
+            decided = keeper.settle(decided)
         judged = judge_again(decided, before.rules, after)
         found = count_decisions(with_promotion(judged, spark.createDataFrame(spans, SPANS_DDL)), "promotion").collect()
     candidate = Candidate(plan.candidate.suite, plan.gate, rules)
