@@ -38,6 +38,9 @@ TUNED = {
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
     "spark.sql.streaming.stopTimeout": "60000",
     "spark.ui.showConsoleProgress": "false",
+    # Every query's plan is else written out for a page that nobody opens.
+    "spark.sql.ui.explainMode": "simple",
+    "spark.sql.maxPlanStringLength": "2000",
 }
 
 

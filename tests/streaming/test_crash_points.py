@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from pyspark.sql import SparkSession
 
 from sluice.embedded.broker import RunningBroker
 from sluice.pipelines import gold as gold_module
+from sluice.pipelines import gold_latest as gold_latest_module
 from sluice.pipelines import ledger as ledger_module
 from sluice.pipelines import silver as silver_module
 from sluice.schemas import LAYERS, OPS_GOLD_PROMOTIONS, OPS_SILVER_PROMOTIONS
+from sluice.tables.delta import upsert
 from tests.streaming.conftest import Workshop, open_workshop, reading
 
 FIRST = [
@@ -118,18 +121,18 @@ def test_a_death_before_the_ledger_row_leaves_one_ledger_row(
 
 
 @pytest.mark.parametrize(
-    "call",
+    "module",
     [
-        pytest.param(1, id="before minutes", marks=pytest.mark.soak),
-        pytest.param(2, id="before latest readings"),
+        pytest.param(gold_module, id="before minutes", marks=pytest.mark.soak),
+        pytest.param(gold_latest_module, id="before latest readings"),
     ],
 )
 def test_gold_dying_between_two_tables_is_finished_once(
-    workshop: Workshop, undisturbed: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, call: int
+    workshop: Workshop, undisturbed: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, module: ModuleType
 ) -> None:
     workshop.drain(["silver"])
     with monkeypatch.context() as patch:
-        patch.setattr(gold_module, "upsert", dying(gold_module.upsert, call))
+        patch.setattr(module, "upsert", dying(upsert, 1))
         drain_until_death(workshop, ["gold"])
     workshop.drain(["gold"])
     assert workshop.content() == undisturbed

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import os
+import tempfile
 import warnings
 from functools import cache
 from pathlib import Path
@@ -16,10 +17,32 @@ from sluice.schemas import EMPTY, ERROR, HOLD, PROMOTE, PROMOTE_WITH_WARNINGS
 from sluice.settings import home
 
 SUITE = "silver_readings"
-SUITE_FILE = home() / "expectations" / f"{SUITE}.json"
+# Rules that pandas judges like Spark, on the columns of the frame below.
+_JUDGED = (
+    "device_id",
+    "event_time",
+    "temperature",
+    "humidity",
+    "latitude",
+    "longitude",
+    "pressure",
+    "battery",
+    "value",
+)
 ROWS = 40
 HOSTILE = """<script>document.title='taken'</script><img src=x onerror="document.title='taken'">'"&"""
 BAD_TIME = "1970-01-01T00:00:00Z"
+
+
+def _own_suite() -> Path:
+    content = json.loads((home() / "expectations" / f"{SUITE}.json").read_text("utf-8"))
+    rules = [rule for rule in content["expectations"] if rule["meta"]["rule_id"].startswith(_JUDGED)]
+    path = Path(tempfile.mkdtemp(prefix="sluice-suites-")) / f"{SUITE}.json"
+    path.write_text(json.dumps({**content, "expectations": rules}), "utf-8")
+    return path
+
+
+SUITE_FILE = _own_suite()
 
 
 def suite_hash() -> str:
