@@ -94,6 +94,7 @@ class GateSettings(_Section):
     holds_to_open: int = Field(ge=1)
     probe_after_seconds: float = Field(gt=0)
     notice_after_hours: float = Field(gt=0)
+    keep_results: int = Field(ge=1)
     candidate_path: Path | None
 
 

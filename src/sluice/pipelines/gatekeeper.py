@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from sluice import schemas
@@ -21,6 +22,8 @@ from sluice.settings import Settings
 from sluice.tables.decisions import Decision, Decisions
 from sluice.tables.lake import Lake, write_atomically
 
+# So many batches pass between two looks at how many results there are.
+_PRUNED_EVERY = 500
 _OVERRIDDEN = "approved by {by}: {why}"
 
 
@@ -159,10 +162,18 @@ class Gatekeeper:
         result = suite_result(suite, judgement.row_results, judgement.batch_results, meta)
         path = result_path(self._lake.path, self._layer, question.promotion_id)
         write_atomically(path, json.dumps(result, default=str) + "\n")
+        if question.batch_id % _PRUNED_EVERY == 0:
+            for old in newest_first(path.parent)[self._settings.keep_results :]:
+                old.unlink(missing_ok=True)
 
     def _keep_texts(self, question: Question) -> None:
         for name, digest in question.rulebook.hashes.items():
             self.decisions.keep_text(name, digest, question.rulebook.texts[name])
+
+
+def newest_first(folder: Path) -> list[Path]:
+    """The results of a layer, the one written last first."""
+    return sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
 
 def rows_of(rows: Mapping[str, int], verdict: str) -> dict[str, int]:
