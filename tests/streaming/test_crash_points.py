@@ -93,7 +93,7 @@ def undisturbed(scene: Scene) -> dict[str, list[str]]:
     "call",
     [
         pytest.param(1, id="before readings", marks=pytest.mark.soak),
-        pytest.param(2, id="before quarantine"),
+        pytest.param(2, id="before quarantine", marks=pytest.mark.soak),
         pytest.param(3, id="before duplicates", marks=pytest.mark.soak),
     ],
 )
@@ -170,6 +170,7 @@ def test_a_replay_finishes_the_decision_made_though_suite_and_registry_have_chan
     assert changed.content() == undisturbed
 
 
+@pytest.mark.soak
 def test_a_lost_checkpoint_is_named_and_nothing_is_read_twice(
     workshop: Workshop, undisturbed: dict[str, list[str]]
 ) -> None:

@@ -156,7 +156,10 @@ def test_a_rejected_batch_stays_held(copied: Workshop) -> None:
     assert nothing == Answer(False, f"nothing of {promotion_of(copied, 'silver', 1)} is held; its verdict was PROMOTE")
 
 
-@pytest.mark.parametrize("call", [2, 4], ids=["before quarantine", "before the ledger row"])
+@pytest.mark.parametrize(
+    "call",
+    [pytest.param(2, id="before quarantine", marks=pytest.mark.soak), pytest.param(4, id="before the ledger row")],
+)
 def test_an_approval_that_dies_is_finished_by_the_next_owner(
     copied: Workshop, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:

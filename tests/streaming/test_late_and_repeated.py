@@ -63,6 +63,7 @@ def test_events_without_id_are_one_event_only_if_all_their_values_are_equal(work
     assert ([row[0] for row in kept], [tuple(row) for row in duplicates]) == ([0, 1, 2], [(3, 0)])
 
 
+@pytest.mark.soak
 def test_of_two_readings_at_the_same_time_the_one_with_the_greater_coordinates_is_the_latest(
     workshop: Workshop,
 ) -> None:
@@ -74,6 +75,7 @@ def test_of_two_readings_at_the_same_time_the_one_with_the_greater_coordinates_i
     assert [row[0] for row in latest] == [2.0]
 
 
+@pytest.mark.soak
 def test_any_order_and_any_batches_end_in_the_same_silver_and_gold(workshop: Workshop, tmp_path: Path) -> None:
     chance = random.Random(5)
     events = [

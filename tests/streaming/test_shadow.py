@@ -95,6 +95,10 @@ def files_of(lake: Path) -> dict[str, tuple[int, int]]:
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
 
 
+# Two batches with a candidate beside them, and a pass for each suite tried.
+pytestmark = pytest.mark.soak
+
+
 @pytest.fixture(scope="module")
 def tried(spark: SparkSession, broker: RunningBroker, tmp_path_factory: pytest.TempPathFactory) -> Tried:
     """Two batches, drained with the stricter suite running beside the gate."""
