@@ -40,7 +40,6 @@ TUNED = {
     "spark.ui.showConsoleProgress": "false",
     # Every query's plan is else written out for a page that nobody opens.
     "spark.sql.ui.explainMode": "simple",
-    "spark.sql.maxPlanStringLength": "2000",
 }
 
 

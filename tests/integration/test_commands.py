@@ -111,6 +111,7 @@ def test_silver_without_bronze_says_what_to_run_first(sluice: Run) -> None:
     assert_clear(sluice("run", "--once", "--layers", "silver"), 3, "bronze.events")
 
 
+@pytest.mark.soak
 def test_status_tells_the_lag_of_each_layer_and_exits_1_while_one_is_behind(sluice: Run) -> None:
     try:
         up = sluice("up", "--json")

@@ -69,7 +69,7 @@ def scene(spark: SparkSession, broker: RunningBroker, tmp_path_factory: pytest.T
     ready = calm.with_settings(lake__path=str(folder / "ready"))
     calm.send(FIRST)
     calm.drain()
-    ready.drain()
+    shutil.copytree(calm.lake.path, ready.lake.path)
     calm.send(SECOND)
     calm.drain()
     ready.drain(["bronze"])
@@ -138,6 +138,7 @@ def test_gold_dying_between_two_tables_is_finished_once(
     assert workshop.content() == undisturbed
 
 
+@pytest.mark.soak
 def test_a_batch_whose_checkpoint_commit_is_missing_is_repeated_without_a_trace(
     workshop: Workshop, undisturbed: dict[str, list[str]]
 ) -> None:

@@ -114,6 +114,7 @@ def test_nothing_new_makes_no_new_version_even_where_all_days_are_counted_again(
     assert (version(copied), times(copied)) == (1, known)
 
 
+@pytest.mark.soak
 def test_a_late_event_corrects_its_day_alone_also_after_deaths_on_the_way(
     copied: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,9 +84,7 @@ class LayerRun:
         if self._query:
             self._query.stop()
         self._query, self.is_paused = None, True
-        resumes_at = self._stream.next_try()
-        if resumes_at is not None:
-            self._notice(resumes_at)
+        self._notice(self._stream.next_try() or datetime.now(timezone.utc))
 
     def _notice(self, resumes_at: datetime) -> None:
         seconds = max(0.0, (resumes_at - datetime.now(timezone.utc)).total_seconds())
