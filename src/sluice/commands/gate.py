@@ -13,6 +13,7 @@ import typer
 from sluice.commands.context import age_text, invocation, print_table, say
 
 if TYPE_CHECKING:
+    from sluice.quality.suites import Rule
     from sluice.serving.lake import OpenLake
     from sluice.serving.promotions import Breaker, Explanation, Hold
 
@@ -109,17 +110,25 @@ def show_rules(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 def _show_rules(ctx: typer.Context, as_json: bool) -> None:
-    from sluice.serving.suites import read_rules
+    from sluice.pipelines.rulebook import load_suites
+    from sluice.settings import read_yaml
+    from sluice.transforms.contract import parse_contract
 
-    rules = read_rules(invocation(ctx).settings().expectations.path)
+    settings = invocation(ctx).settings()
+    contract = parse_contract(read_yaml(settings.contract.path), str(settings.contract.path))
+    suites = load_suites(settings.expectations.path, contract)
+    rules = [{"suite": suite.name, **_shown(rule)} for suite in suites for rule in suite.rules]
     if as_json:
-        _print_json([asdict(rule) for rule in rules])
+        _print_json(rules)
         return
-    columns = ("suite", "rule_id", "scope", "severity", "dimension", "type", "arguments")
-    print_table(
-        columns,
-        ([*(getattr(rule, name) for name in columns[:-1]), _arguments(rule.kwargs)] for rule in rules),
-    )
+    columns = ("suite", "rule_id", "scope", "severity", "dimension", "type")
+    rows = ([*(rule[name] for name in columns), _arguments(rule["kwargs"])] for rule in rules)
+    print_table((*columns, "arguments"), rows)
+
+
+def _shown(rule: Rule) -> dict[str, Any]:
+    names = ("rule_id", "scope", "severity", "dimension", "type", "kwargs", "description")
+    return {name: getattr(rule, name) for name in names}
 
 
 def _lake(ctx: typer.Context) -> OpenLake:

@@ -75,6 +75,22 @@ def load_layer_suite(folder: Path, layer: str, contract: Contract) -> Suite:
     return load_suite(folder, name, rows, batch, batch_severities=severities)
 
 
+def load_suites(folder: Path, contract: Contract) -> list[Suite]:
+    """The gates' suites that a folder has, in the order of their names.
+
+    Raises:
+        SuiteInvalid: there is none, a file is no gate's, or one cannot be applied whole.
+    """
+    layers = {SILVER_SUITE: "silver", GOLD_SUITE: "gold"}
+    paths = sorted(folder.glob("*.json"))
+    if not paths:
+        raise SuiteInvalid(f"there is no suite in {folder}", "set expectations.path")
+    for path in paths:
+        if path.stem not in layers:
+            raise SuiteInvalid(f"{path} is the suite of no gate", f"gates have {' and '.join(layers)}")
+    return [load_layer_suite(folder, layers[path.stem], contract) for path in paths]
+
+
 def recall_rulebook(decisions: Decisions, decision: Decision, current: Rulebook, layer: str) -> Rulebook:
     """The rulebook under which a promotion was decided, whatever the files say by now.
 
