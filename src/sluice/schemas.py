@@ -410,6 +410,9 @@ LAYER_TABLES: dict[str, tuple[Table, ...]] = {
     "gold": (GOLD_READINGS_1MIN, GOLD_HELD, GOLD_LATEST_READINGS, GOLD_QUALITY_SCORES, OPS_GOLD_PROMOTIONS),
 }
 LAYERS = tuple(LAYER_TABLES)
+# The ledger of each layer that has a gate, and where the gate holds rows.
+LEDGERS = {"silver": OPS_SILVER_PROMOTIONS, "gold": OPS_GOLD_PROMOTIONS}
+HELD_TABLES = {"silver": SILVER_HELD, "gold": GOLD_HELD}
 # The table that a layer reads; bronze reads a topic.
 UPSTREAM = {"silver": BRONZE_EVENTS, "gold": SILVER_READINGS}
 TABLES = tuple(table for tables in LAYER_TABLES.values() for table in tables)

@@ -12,15 +12,13 @@ from pyspark.sql import functions as F
 from sluice import schemas
 from sluice.errors import SluiceError
 from sluice.pipelines.ledger import record_promotion
-from sluice.schemas import GOLD_HELD, OPS_GOLD_PROMOTIONS, OPS_SILVER_PROMOTIONS, SILVER_HELD
+from sluice.schemas import HELD_TABLES, LEDGERS
 from sluice.tables.decisions import Decision
 from sluice.tables.delta import Transaction, change_status, read_table
 from sluice.tables.lake import Lake
 from sluice.tables.requests import Answer, Request, answer_request, pending_requests
 
 logger = logging.getLogger("sluice")
-HELD_TABLES = {"silver": SILVER_HELD, "gold": GOLD_HELD}
-LEDGERS = {"silver": OPS_SILVER_PROMOTIONS, "gold": OPS_GOLD_PROMOTIONS}
 _DONE = {schemas.APPROVE: "approved", schemas.REJECT: "rejected"}
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sluice.errors import BreakerOpen, LakeMissing, UsageError
-from sluice.schemas import LAYERS, UPSTREAM
+from sluice.schemas import LAYERS, LEDGERS, UPSTREAM
 from sluice.settings import Settings
 from sluice.tables.lake import Lake, own_layer
 
@@ -87,8 +87,9 @@ def run_layers(settings: Settings, layers: Sequence[str], bootstrap_servers: str
         from sluice.quality.expectations import open_great_expectations
         from sluice.session import open_session
 
-        # Its import takes seconds, which the start of the JVM leaves unused.
-        threading.Thread(target=open_great_expectations, daemon=True).start()
+        if any(layer in LEDGERS for layer in wanted):
+            # Its import takes seconds, which the start of the JVM leaves unused; bronze has no gate.
+            threading.Thread(target=open_great_expectations, daemon=True).start()
         spark = open_session(settings, f"sluice {' '.join(wanted)}")
         # A new SparkContext takes SIGINT for itself, to cancel jobs.
         stop.install()
@@ -116,7 +117,7 @@ def check_rulebook(settings: Settings) -> None:
     """Raises what is wrong with contract, registry or suite, before Spark is started for it."""
     from sluice.pipelines.rulebook import load_rulebook
 
-    for layer in ("silver", "gold"):
+    for layer in LEDGERS:
         load_rulebook(settings, layer)
 
 

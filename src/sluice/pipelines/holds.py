@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from sluice.errors import LayerLocked, PromotionUnknown, RequestUnanswered
+from sluice.schemas import LEDGERS
 from sluice.serving.lake import open_lake
 from sluice.serving.promotions import explain_promotion
 from sluice.settings import Settings
@@ -48,7 +49,7 @@ def decide_hold(settings: Settings, action: str, promotion_id: str, by: str, why
 def _layer_of(settings: Settings, promotion_id: str) -> str:
     explain_promotion(open_lake(settings.lake.path), promotion_id)
     layer = promotion_id.split("-", 1)[0]
-    if layer not in ("silver", "gold"):
+    if layer not in LEDGERS:
         raise PromotionUnknown(f"{promotion_id} is no promotion of silver or gold", "sluice gate ls shows the holds")
     return layer
 

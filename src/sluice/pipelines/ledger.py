@@ -7,7 +7,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from sluice.schemas import OPS_CONFIGS, Table
+from sluice.schemas import LEDGERS, OPS_CONFIGS, Table
 from sluice.tables.decisions import Decisions
 from sluice.tables.delta import Transaction, append, read_table
 from sluice.tables.lake import Lake
@@ -36,7 +36,7 @@ class Configs:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._kept = {layer: Decisions(lake.checkpoint_path(layer)) for layer in ("silver", "gold")}
+        self._kept = {layer: Decisions(lake.checkpoint_path(layer)) for layer in LEDGERS}
         self._known: set[tuple[str, str]] | None = None
 
     def record(self, spark: SparkSession, transaction: Transaction) -> None:

@@ -10,24 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from sluice.errors import PromotionUnknown
-from sluice.schemas import (
-    GOLD_HELD,
-    OPS_GOLD_PROMOTIONS,
-    OPS_SILVER_PROMOTIONS,
-    SILVER_HELD,
-    Table,
-)
+from sluice.schemas import APPROVE, HELD_TABLES, LEDGERS, OPS_SILVER_PROMOTIONS, REJECT, Table
 from sluice.serving.evidence import Configs
 from sluice.serving.files import TableFiles
 from sluice.serving.lake import OpenLake
 
 Row = dict[str, Any]
-LEDGERS = {"silver": OPS_SILVER_PROMOTIONS, "gold": OPS_GOLD_PROMOTIONS}
-HELD_TABLES = {"silver": SILVER_HELD, "gold": GOLD_HELD}
 GATED_LAYERS = tuple(LEDGERS)
 CLOSED, UNREADABLE = "closed", "unreadable"
 # Kinds of promotions that decide about all rows of the one they name as parent.
-_DECIDE_HOLDS = ("approve", "reject")
+_DECIDE_HOLDS = (APPROVE, REJECT)
 
 
 @dataclass(frozen=True)
