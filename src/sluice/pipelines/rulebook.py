@@ -22,7 +22,7 @@ from sluice.settings import Settings, read_yaml
 from sluice.tables.decisions import Decision, Decisions
 from sluice.transforms.contract import Contract, parse_contract
 from sluice.transforms.gold import CANDIDATE_TYPES
-from sluice.transforms.judge import JUDGED_TYPES, MAX_BITS, Mark, RowRule, is_late
+from sluice.transforms.judge import JUDGED_TYPES, MAX_BITS, Mark, RowRule
 from sluice.transforms.registry import REGISTRY_DDL, Registry, parse_registry, registry_rows
 
 SILVER_SUITE = f"{SILVER_READINGS.layer}_{SILVER_READINGS.name}"
@@ -230,11 +230,6 @@ class _Marks:
 def registry_frame(spark: SparkSession, registry: Registry) -> DataFrame:
     """The registry's devices in REGISTRY_DDL."""
     return spark.createDataFrame(registry_rows(registry), REGISTRY_DDL)
-
-
-def late_mark(name: str, seconds: float) -> Mark:
-    """The mark of events that reached Kafka more than so many seconds after they were measured."""
-    return Mark(name, is_late(seconds))
 
 
 def check_zones(spark: SparkSession, rulebook: Rulebook) -> None:

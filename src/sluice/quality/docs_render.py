@@ -5,13 +5,13 @@ Importing it takes seconds, so this is done only when a page has to be made.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sluice.quality.docs_blocks import render_block
 from sluice.quality.docs_results import ResultDamaged, rule_id
+from sluice.quality.expectations import open_great_expectations
 
 MET, NOT_MET, NOT_JUDGED = "met", "not met", "not judged"
 
@@ -43,7 +43,7 @@ def render_results(results: list[Mapping[str, Any]]) -> list[RenderedRule]:
     Raises:
         ResultDamaged: Great Expectations cannot read one of them; names the rule.
     """
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    open_great_expectations()
     from great_expectations.core.expectation_validation_result import ExpectationValidationResultSchema
     from great_expectations.render.renderer import content_block
 
@@ -71,7 +71,7 @@ def render_suite(rules: list[Mapping[str, Any]]) -> list[RenderedRule]:
     Raises:
         ResultDamaged: Great Expectations cannot read one of them; names the rule.
     """
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    open_great_expectations()
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
     from great_expectations.render.renderer import content_block
 
