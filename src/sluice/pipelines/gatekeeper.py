@@ -12,14 +12,16 @@ from typing import Any
 
 from sluice import schemas
 from sluice.errors import CheckpointLost, GateBroken
-from sluice.pipelines.rulebook import CONTRACT, REGISTRY, SUITE, Rulebook
+from sluice.pipelines.rulebook import CONTRACT, REGISTRY, SUITE, Rulebook, recall_rulebook
 from sluice.quality.breaker import Breaker, parse_breaker
 from sluice.quality.docs_page import docs_page, result_path
 from sluice.quality.facts import HISTORY_BATCHES
 from sluice.quality.gate import Gate, Judgement
 from sluice.quality.results import RuleCounts, suite_result
+from sluice.schemas import SILVER_READINGS
 from sluice.settings import Settings
 from sluice.tables.decisions import Decision, Decisions
+from sluice.tables.delta import current_version
 from sluice.tables.lake import Lake, write_atomically
 
 # So many batches pass between two looks at how many results there are.
@@ -53,6 +55,21 @@ class Question:
     overridden: tuple[str, str] | None = None
 
 
+@dataclass(frozen=True)
+class Basis:
+    """What a promotion rests on: what was decided before a crash, or, without a decision, what holds now.
+
+    Attributes:
+        table_version: of silver/readings.
+        decided_at: UTC.
+    """
+
+    decision: Decision | None
+    rulebook: Rulebook
+    table_version: int
+    decided_at: datetime
+
+
 class Gatekeeper:
     """Decides the promotions of one layer and keeps its circuit breaker."""
 
@@ -63,6 +80,21 @@ class Gatekeeper:
         self._checkpoint = lake.checkpoint_path(layer)
         self._gates: dict[str, Gate] = {}
         self.decisions = Decisions(self._checkpoint)
+
+    def basis(self, promotion_id: str, current: Rulebook) -> Basis:
+        """What a promotion rests on.
+
+        Args:
+            current: the rulebook in force.
+
+        Raises:
+            CheckpointLost: the decision, or a text it was made under, is gone or damaged.
+        """
+        decision = self.decisions.find(promotion_id)
+        if decision is None:
+            return Basis(None, current, current_version(self._lake, SILVER_READINGS), datetime.now(timezone.utc))
+        rulebook = recall_rulebook(self.decisions, decision, current, self._layer)
+        return Basis(decision, rulebook, decision.table_version, decision.decided_at)
 
     def decide(self, question: Question) -> Decision:
         """The gate's decision, on disk with everything a replay needs.

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -29,7 +29,6 @@ from sluice.pipelines.rulebook import (
     Rulebook,
     compile_row_rules,
     load_rulebook,
-    recall_rulebook,
     registry_frame,
 )
 from sluice.pipelines.scores import open_scores
@@ -185,23 +184,19 @@ class GoldJob:
         parent: str | None = None,
         overridden: tuple[str, str] | None = None,
     ) -> _Work:
-        began, decision, rulebook = time.monotonic(), self.keeper.decisions.find(promotion_id), self._rulebook
-        if decision:
-            rulebook = recall_rulebook(self.keeper.decisions, decision, rulebook, LAYER)
-        rules, registry = self._open(spark, rulebook)
-        version = decision.table_version if decision else current_version(self._lake, SILVER_READINGS)
-        decided_at = decision.decided_at if decision else datetime.now(timezone.utc)
+        began, basis = time.monotonic(), self.keeper.basis(promotion_id, self._rulebook)
+        rules, registry = self._open(spark, basis.rulebook)
         return _Work(
             spark,
             promotion_id,
             batch_id,
             transaction,
-            rulebook,
+            basis.rulebook,
             rules,
             registry,
-            decision,
-            version,
-            decided_at,
+            basis.decision,
+            basis.table_version,
+            basis.decided_at,
             began,
             parent,
             overridden,

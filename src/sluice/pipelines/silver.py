@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -27,7 +27,6 @@ from sluice.pipelines.rulebook import (
     Rulebook,
     check_zones,
     load_rulebook,
-    recall_rulebook,
 )
 from sluice.pipelines.samples import take_samples
 from sluice.pipelines.silver_work import Work, ask
@@ -146,16 +145,20 @@ class SilverJob:
         return self._carry_out(work)
 
     def _begin(self, records: DataFrame, promotion_id: str, batch_id: int, transaction: Transaction) -> Work:
-        spark = records.sparkSession
-        decision = self.keeper.decisions.find(promotion_id)
-        rulebook = self._rulebook
-        if decision:
-            rulebook = recall_rulebook(self.keeper.decisions, decision, rulebook, LAYER)
-        rules, reader = self._open(spark, rulebook)
-        version = decision.table_version if decision else current_version(self._lake, SILVER_READINGS)
-        decided_at = decision.decided_at if decision else datetime.now(timezone.utc)
+        spark, basis = records.sparkSession, self.keeper.basis(promotion_id, self._rulebook)
+        rules, reader = self._open(spark, basis.rulebook)
         return Work(
-            spark, records, promotion_id, batch_id, transaction, rulebook, rules, reader, decision, version, decided_at
+            spark,
+            records,
+            promotion_id,
+            batch_id,
+            transaction,
+            basis.rulebook,
+            rules,
+            reader,
+            basis.decision,
+            basis.table_version,
+            basis.decided_at,
         )
 
     def _open(self, spark: SparkSession, rulebook: Rulebook) -> tuple[RowRules, Reader]:
