@@ -196,7 +196,7 @@ class SilverJob:
             return flagged
         doubtful = keeper.settle(decide_doubtful(flagged, work.reader))
         count_rows(doubtful, work.reader, work.tally)
-        if work.tally.states[ACCEPTED]:
+        if work.tally.readable:
             count_unknown_fields(doubtful, work.tally)
         return flagged.where(F.col("state") != SUSPECT).unionAll(doubtful)
 
