@@ -40,6 +40,8 @@ TUNED = {
     "spark.ui.showConsoleProgress": "false",
     # Every query's plan is else written out for a page that nobody opens.
     "spark.sql.ui.explainMode": "simple",
+    # One batch of silver and gold generates more classes than the 100 that Spark keeps: all would be compiled anew.
+    "spark.sql.codegen.cache.maxEntries": "1000",
 }
 
 
