@@ -17,7 +17,7 @@ demo: setup ## the main job on an embedded broker, end to end, results on screen
 	@$(BIN)/sluice demo $(ARGS)
 
 test: setup ## all tests but the long ones; ARGS="-k name"
-	@$(BIN)/pytest -m "not soak" $(ARGS)
+	@$(BIN)/pytest -n 2 --no-loadscope-reorder -m "not soak" $(ARGS)
 
 test-soak: setup ## the tests that take long
 	@$(BIN)/pytest -m soak $(ARGS)

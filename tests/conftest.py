@@ -5,14 +5,46 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from xdist.scheduler import LoadScopeScheduling
 
 from sluice.embedded.broker import RunningBroker, start_broker, stop_broker
 from sluice.session import open_session
 from sluice.settings import load_settings
 from tests.spark_options import JAVA_OPTIONS
+
+LAKES, UNIT = "lakes", "unit"
+
+
+def group_of(path: str) -> str:
+    """Which process a file's tests run in under `pytest -n 2`, so that a session and a lake are made once."""
+    if path.startswith("tests/streaming/") or path == "tests/integration/test_notebooks.py":
+        return LAKES
+    return UNIT if path.startswith("tests/unit/") else path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The two longest groups come first: a process each."""
+    first = {LAKES: 0, UNIT: 1}
+    items.sort(key=lambda item: first.get(group_of(_file_of(item.nodeid)), len(first)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Hands out whole groups."""
+    return _ByGroup(config, log)
+
+
+class _ByGroup(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(_file_of(nodeid))
+
+
+def _file_of(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
 
 
 @pytest.fixture(scope="session")

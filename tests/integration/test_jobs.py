@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.integration.conftest import BIN, ROOT, Run, environment
+from tests.spark_options import JAVA_OPTIONS
 from tests.topics import new_topic
 
 from sluice.embedded.broker import RunningBroker
@@ -27,7 +28,7 @@ def submitted(layer: str, log: Path, **settings: object) -> Iterator[subprocess.
     documented = f"PYSPARK_PYTHON=.venv/bin/python .venv/bin/spark-submit {' '.join(command[1:])}"
     assert documented in (ROOT / "jobs" / f"{layer}.py").read_text("utf-8")
     with log.open("wb") as output:
-        own = {**environment(**settings), "PYSPARK_PYTHON": str(BIN / "python")}
+        own = {**environment(**settings), "PYSPARK_PYTHON": str(BIN / "python"), "SPARK_SUBMIT_OPTS": JAVA_OPTIONS}
         process = subprocess.Popen(command, env=own, cwd=ROOT, stderr=output, stdout=output)
         try:
             yield process
