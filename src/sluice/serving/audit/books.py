@@ -7,6 +7,7 @@ between belongs to promotions that the ledger did not know, and is known by that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,8 @@ _OPENED = (
 # Beyond it DuckDB works on in its temporary directory.
 _MEMORY = "2GB"
 # What DuckDB says of files, not of SQL.
-_NOT_OURS = (duckdb.IOException, duckdb.InvalidInputException, duckdb.BinderException, duckdb.OutOfMemoryException)
+_OF_FILES = (duckdb.IOException, duckdb.InvalidInputException, duckdb.OutOfMemoryException)
+_NO_COLUMN = re.compile(r"column .* not found|does not have a column")
 # What a file without statistics is taken to hold, by its size.
 _ROW_BYTES = 40
 
@@ -186,7 +188,11 @@ class Books:
         """
         try:
             return self.connection.execute(sql, list(parameters))
-        except _NOT_OURS as error:
+        except _OF_FILES as error:
+            raise _unreadable(error) from None
+        except duckdb.BinderException as error:
+            if not _NO_COLUMN.search(str(error)):
+                raise
             raise _unreadable(error) from None
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -194,7 +200,7 @@ class Books:
         result = self.run(sql, parameters)
         try:
             return result.fetchall()
-        except _NOT_OURS as error:
+        except _OF_FILES as error:
             raise _unreadable(error) from None
 
     def number(self, sql: str, parameters: Sequence[object] = ()) -> int:

@@ -19,7 +19,7 @@ from sluice.schemas import (
     SILVER_READINGS,
 )
 from sluice.serving.audit.books import Books
-from sluice.serving.audit.findings import Finding, Outcome
+from sluice.serving.audit.findings import Finding, Named, Outcome
 from sluice.serving.audit.places import READ, count_rows
 
 # Which column of the ledger counts the rows that a promotion of a kind has in a table, whatever their status by now.
@@ -184,4 +184,5 @@ def _differing_batches(books: Books, read: int, covered: int) -> list[Finding]:
         WHERE in_scope AND kind = '{BATCH}' AND rows_in <> coalesce(records, 0)
         """,  # noqa: S608 (our own names)
     )
-    return found or [Finding(f"records of bronze read so far are {covered:,}, the ledger's rows_in {read:,}", 1)]
+    told = Named("ops.silver_promotions", f"rows_in {read} together, bronze has {covered}")
+    return found or [Finding("records more or fewer than the ledger says were read", abs(read - covered), (told,))]

@@ -19,7 +19,6 @@ from sluice.schemas import (
     BRONZE_EVENTS,
     GOLD_HELD,
     GOLD_LATEST_READINGS,
-    GOLD_READINGS_1MIN,
     LEDGERS,
     SILVER_DUPLICATES,
     SILVER_HELD,
@@ -54,7 +53,7 @@ def open_books(books: Books, since: datetime | None) -> None:
     _mark_scope(books, since)
     for table in (BRONZE_EVENTS, *PLACES):
         books.show(table, _source(books, table, since is not None))
-    for table in (GOLD_READINGS_1MIN, GOLD_HELD, GOLD_LATEST_READINGS):
+    for table in (GOLD_HELD, GOLD_LATEST_READINGS):
         books.show(table, source_of(table, books.files(table)))
     _count_written(books)
 

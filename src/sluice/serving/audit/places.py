@@ -10,8 +10,6 @@ not in the ledger yet; `flight` are rows of promotions that the ledger did not k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 from sluice.schemas import (
     APPROVE,
     BRONZE_EVENTS,
@@ -45,7 +43,8 @@ _FOREIGN = f"({_SOMEWHERE} | {MOVED} | {FLIGHT}) & ~({READ} | {PENDING})"
 _LOST = (
     f"({MOVED} & ~({_SOMEWHERE} | {FLIGHT})) | ({APPROVING} & ~({READINGS} | {QUARANTINE} | {DUPLICATES} | {FLIGHT}))"
 )
-_COORDINATES = f"concat_ws(':', {STREAM}, (bucket << {BUCKET_BITS}) + place)"
+SPOTS = f"(SELECT range::INTEGER AS spot FROM range({BUCKET})) AS spots"
+_COORDINATES = f"concat_ws(':', {STREAM}, (bucket << {BUCKET_BITS}) + spot)"
 
 
 def mark_places(books: Books) -> None:
@@ -77,8 +76,7 @@ def count_rows(books: Books, *places: str) -> int:
 
 def check_once(books: Books) -> Outcome:
     """Each record stands in bronze once."""
-    counts = {"records": count_rows(books, READ, PENDING)}
-    return Outcome(counts, list(_repeats(books, BRONZE_EVENTS, {READ: "bronze.events", PENDING: "bronze.events"})))
+    return Outcome({"records": count_rows(books, READ, PENDING)}, _repeats(books, BRONZE_EVENTS, READ, PENDING))
 
 
 def check_places(books: Books) -> Outcome:
@@ -88,7 +86,7 @@ def check_places(books: Books) -> Outcome:
     problems = [
         *_finding(books, "records that are in no place", _NOWHERE),
         *_finding(books, "records that are in two places", _TWICE, _NAMES),
-        *(found for table in PLACES for found in _repeats(books, table, _REPEATED[table])),
+        *(found for table in PLACES for found in _repeats(books, table, table.name)),
         *_finding(books, "records that are in a place but not in bronze", _FOREIGN, _NAMES),
         *_finding(books, "records approved or replayed that are in no other place", _LOST),
     ]
@@ -101,15 +99,9 @@ def check_places(books: Books) -> Outcome:
     return Outcome(counts, problems)
 
 
-_REPEATED: Mapping[Table, Mapping[str, str]] = {
-    SILVER_READINGS: {READINGS: "silver.readings"},
-    SILVER_QUARANTINE: {QUARANTINE: "silver.quarantine"},
-    SILVER_DUPLICATES: {DUPLICATES: "silver.duplicates"},
-    SILVER_HELD: {HELD: "silver.held"},
-}
 # The places a record is in, for people; in flight is said of what is in none yet.
 _NAMES = "concat_ws(', ', {})".format(
-    ", ".join(f"CASE WHEN get_bit({name}, place) = 1 THEN '{name}' END" for name in _ALL[2:6] + _ALL[8:])
+    ", ".join(f"CASE WHEN get_bit({name}, spot) = 1 THEN '{name}' END" for name in _ALL[2:6] + _ALL[8:])
 )
 
 
@@ -145,19 +137,19 @@ def _finding(books: Books, what: str, bits: str, detail: str = "''") -> list[Fin
     # Each of them has one at least.
     first = f"(FROM found ORDER BY {STREAM}, bucket LIMIT {FIRST})"
     named = books.rows(
-        f"SELECT {_COORDINATES}, {detail} FROM {first}, range({BUCKET}) AS bit(place) "  # noqa: S608 (our own names)
-        f"WHERE get_bit(found, place) = 1 ORDER BY {STREAM}, bucket, place LIMIT {FIRST}"
+        f"SELECT {_COORDINATES}, {detail} FROM {first}, {SPOTS} "  # noqa: S608 (our own names)
+        f"WHERE get_bit(found, spot) = 1 ORDER BY {STREAM}, bucket, spot LIMIT {FIRST}"
     )
     return [Finding(what, count, tuple(Named(*row) for row in named))]
 
 
-def _repeats(books: Books, table: Table, places: Mapping[str, str]) -> Iterator[Finding]:
+def _repeats(books: Books, table: Table, *places: str) -> list[Finding]:
     """Coordinates that stand in a table more than once."""
     listed = ", ".join(f"'{place}'" for place in places)
     more = f"FROM marks WHERE place IN ({listed}) AND rows > bit_count(bits)"
     count = books.number(f"SELECT sum(rows - bit_count(bits)) {more}")
     if not count:
-        return
+        return []
     buckets = f"SELECT {STREAM}, bucket {more} ORDER BY ALL LIMIT {FIRST}"
     rows = books.rows(
         f"SELECT concat_ws(':', {STREAM}, \"offset\"), count(*) || ' rows' FROM placed_{table.name} AS t "  # noqa: S608
@@ -166,5 +158,5 @@ def _repeats(books: Books, table: Table, places: Mapping[str, str]) -> Iterator[
         f'WHERE t.place IN ({listed}) GROUP BY {STREAM}, "offset" HAVING count(*) > 1 '
         f'ORDER BY {STREAM}, "offset" LIMIT {FIRST}'
     )
-    name = next(iter(places.values()))
-    yield Finding(f"rows too many in {name}: their record stands there already", count, tuple(Named(*r) for r in rows))
+    what = f"rows too many in {table.full_name}: their record stands there already"
+    return [Finding(what, count, tuple(Named(*row) for row in rows))]

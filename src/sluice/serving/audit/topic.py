@@ -16,7 +16,7 @@ from sluice.schemas import BRONZE_EVENTS
 from sluice.serving.audit.books import Books
 from sluice.serving.audit.findings import FIRST, Finding, Named, Outcome
 from sluice.serving.audit.opening import STREAM
-from sluice.serving.audit.places import BUCKET, BUCKET_BITS, PENDING, READ
+from sluice.serving.audit.places import BUCKET, BUCKET_BITS, PENDING, READ, SPOTS
 
 # So many gaps are looked up, the widest first: markers are one offset each, a lost batch is more.
 MOST_GAPS = 100_000
@@ -196,8 +196,7 @@ WITH landed AS (
     FROM landed JOIN ends USING ({STREAM})
 ), missing AS (
     SELECT {STREAM}, (bucket << {BUCKET_BITS}) + spot AS missed, low, high
-    FROM bounded, range({BUCKET}) AS spots(spot)
-    WHERE bit_count(bits) < high - low + 1 AND get_bit(bits, spot::INTEGER) = 0
+    FROM bounded, {SPOTS} WHERE bit_count(bits) < high - low + 1 AND get_bit(bits, spot) = 0
 ), parts AS (
     SELECT {STREAM}, min(missed) AS first, max(missed) AS last FROM (
         SELECT *, missed - row_number() OVER (PARTITION BY {STREAM} ORDER BY missed) AS island FROM missing
