@@ -8,10 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import gate_cost
+from benchmarks import audit, gate_cost
 from benchmarks.measure import machine
 
-CASES = {"gate-cost": gate_cost}
+CASES = {"gate-cost": gate_cost, "audit": audit}
 
 
 def main() -> int:

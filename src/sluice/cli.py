@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from sluice.commands import (
+    audit,
     broker,
     demo,
     docs,
@@ -51,7 +52,7 @@ def _globals(
     ctx.obj = Invocation(config, assignments or [])
 
 
-for module in (broker, status, generate, importing, run, query, trace, gate, docs, demo, doctor):
+for module in (broker, status, generate, importing, run, audit, query, trace, gate, docs, demo, doctor):
     module.register(app)
 
 

@@ -86,6 +86,12 @@ class LakeMissing(DependencyError):
     """There is no lake, or not yet the table asked for, at the given path."""
 
 
+class BooksUnreadable(SluiceError):
+    """The books cannot be checked: a table or a file of it cannot be read (exit 2)."""
+
+    exit_code = EXIT_USAGE
+
+
 class JavaMissing(DependencyError):
     """Java is absent or not of a version that Spark runs on."""
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from sluice.errors import BrokerDown, SettingsInvalid, TopicMissing
 from sluice.settings import Settings
 from sluice.sources.kafka_options import CONSUMER, java_options, python_options
 from sluice.sources.kafka_producer import TopicProducer
+from sluice.sources.kafka_ranges import RangeReader
 
 # How long a command waits for a first answer before it says that no broker is there.
 BOOTSTRAP_TIMEOUT_MS = 4_000
@@ -101,6 +102,23 @@ def end_offsets(bootstrap_servers: str, topic: str, options: Mapping[str, str]) 
     return {where.partition: int(offset) for where, offset in sorted(found.items())}
 
 
+def range_reader(bootstrap_servers: str, options: Mapping[str, str], seconds: float) -> RangeReader:
+    """What looks up offsets of topics as a read-committed consumer sees them; to be closed.
+
+    Args:
+        seconds: after so many nothing more is looked up.
+
+    Raises:
+        BrokerDown, SettingsInvalid: as require_topic.
+    """
+
+    def reaching() -> AbstractContextManager[None]:
+        return _reaching(bootstrap_servers)
+
+    with reaching():
+        return RangeReader(_client(bootstrap_servers, python_options(options, CONSUMER)), seconds, reaching)
+
+
 def producer(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> TopicProducer:
     """A sink that sends to an existing topic; its partitions are chosen as Kafka's own clients choose them.
 
@@ -168,6 +186,7 @@ __all__ = [
     "TopicProducer",
     "end_offsets",
     "producer",
+    "range_reader",
     "require_topic",
     "resolve_bootstrap",
     "spark_options",

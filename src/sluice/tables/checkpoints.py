@@ -55,6 +55,25 @@ def _end_version(path: Path) -> int | None:
     return version - 1 if int(offset.get("index", 0)) == -1 else version
 
 
+def whole_version(checkpoint: Path, generation: str, batch_id: int) -> int | None:
+    """The last version of the upstream Delta table that a layer has read to its end with a micro-batch, -1 for none.
+
+    The table as it was at the start is read first, as one version, in as many micro-batches as that takes.
+
+    Returns:
+        None where that cannot be told: the checkpoint is gone or another one, or the file that says it is.
+    """
+    try:
+        if (checkpoint / "generation").read_text("utf-8").strip() != generation:
+            return None
+    except OSError:
+        return None
+    offset = _last_offset(checkpoint / "offsets" / str(batch_id))
+    if not offset or "reservoirVersion" not in offset:
+        return None
+    return -1 if offset.get("isStartingVersion") else int(offset["reservoirVersion"]) - 1
+
+
 def kafka_offsets(checkpoint: Path) -> dict[str, dict[int, int]]:
     """Per topic and partition the next offset to read, as the last committed micro-batch left it."""
     commits = [int(path.name) for path in (checkpoint / "commits").glob("*") if path.name.isdigit()]

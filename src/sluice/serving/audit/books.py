@@ -1,0 +1,291 @@
+"""The tables of one lake for an audit: each at one version, read by DuckDB straight from its files.
+
+The order of opening is the reverse of that of writing, so what a later table lacks an earlier one cannot speak of:
+ledgers first, then what they tell of, each table before the one it was made from, bronze last. What was written in
+between belongs to promotions that the ledger did not know, and is known by that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import duckdb
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from sluice.errors import BooksUnreadable, SluiceError
+from sluice.schemas import (
+    BRONZE_EVENTS,
+    GOLD_HELD,
+    GOLD_LATEST_READINGS,
+    GOLD_READINGS_1MIN,
+    LAYER_TABLES,
+    LEDGERS,
+    OPS_GOLD_PROMOTIONS,
+    OPS_SILVER_PROMOTIONS,
+    SILVER_DUPLICATES,
+    SILVER_HELD,
+    SILVER_QUARANTINE,
+    SILVER_READINGS,
+    UPSTREAM,
+    Table,
+)
+from sluice.serving.audit.findings import FIRST, Finding, Named
+from sluice.serving.empty_tables import duckdb_type
+from sluice.serving.lake import OpenLake, connect
+
+_OPENED = (
+    OPS_GOLD_PROMOTIONS,
+    GOLD_HELD,
+    GOLD_READINGS_1MIN,
+    GOLD_LATEST_READINGS,
+    OPS_SILVER_PROMOTIONS,
+    SILVER_HELD,
+    SILVER_QUARANTINE,
+    SILVER_DUPLICATES,
+    SILVER_READINGS,
+    BRONZE_EVENTS,
+)
+# Beyond it DuckDB works on in its temporary directory.
+_MEMORY = "2GB"
+# What DuckDB says of files, not of SQL.
+_OF_FILES = (duckdb.IOException, duckdb.InvalidInputException, duckdb.OutOfMemoryException)
+_NO_COLUMN = re.compile(r"column .* not found|does not have a column")
+# What a file without statistics is taken to hold, by its size.
+_ROW_BYTES = 40
+
+
+@dataclass(frozen=True)
+class BookFile:
+    """One file of a table.
+
+    Attributes:
+        rows: in it; estimated where its statistics do not say.
+        day: of its partition, in days since 1970-01-01; None in a table without partitions.
+        last_offset: the greatest of its rows; None where its statistics do not say.
+    """
+
+    path: str
+    rows: int
+    day: int | None
+    last_offset: int | None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A part of a table: some of its days, and of them one of so many shares of its devices."""
+
+    days: tuple[int, ...]
+    share: int = 0
+    shares: int = 1
+
+
+@dataclass(frozen=True)
+class Pages:
+    """A table at one version."""
+
+    table: Table
+    version: int
+    files: tuple[BookFile, ...]
+
+
+class Books:
+    """The tables of a lake, each at one version, and the DuckDB session that reads them.
+
+    Attributes:
+        lake: the lake.
+        scoped: whether only a part of the records is looked at.
+        connection: views `layer.name` of the tables are made in it by `show`.
+    """
+
+    def __init__(self, lake: OpenLake) -> None:
+        self.lake = lake
+        self.scoped = False
+        self.connection = connect()
+        self.connection.execute("SET enable_progress_bar = false")
+        self.connection.execute("SET preserve_insertion_order = false")
+        self.connection.execute(f"SET memory_limit = '{_MEMORY}'")
+        self._pages: dict[Table, Pages | SluiceError | None] = {table: self._open(table) for table in _OPENED}
+        # Once more, after all others: what a table holds of a promotion that even these do not know is unfinished.
+        self._later = {table: self._open(table) for table in LEDGERS.values()}
+        self._require_whole()
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of each table that exists and can be opened, by its full name."""
+        return {table.full_name: pages.version for table, pages in self._pages.items() if isinstance(pages, Pages)}
+
+    def has(self, *tables: Table) -> bool:
+        """Whether all of the tables exist."""
+        return all(self._pages[table] is not None for table in tables)
+
+    def pages(self, table: Table) -> Pages | None:
+        """The table at its version; None where no job has created it.
+
+        Raises:
+            BooksUnreadable: it is there and cannot be opened.
+        """
+        return _raised(self._pages[table])
+
+    def later_ledger(self, table: Table) -> Pages | None:
+        """A ledger as it was after all other tables had been opened; raises as `pages`."""
+        return _raised(self._later[table])
+
+    def files(self, table: Table, days: Collection[int] | None = None) -> list[BookFile]:
+        """The table's files, or those of some of its days."""
+        pages = self.pages(table)
+        found = pages.files if pages else ()
+        return [file for file in found if days is None or file.day in days]
+
+    def chunks(self, table: Table, most_rows: int, days: Collection[int] | None = None) -> Iterator[Chunk]:
+        """The table in parts of about `most_rows`: some days, or where a day has more, a share of its devices.
+
+        Args:
+            days: only these; None for all.
+        """
+        rows: dict[int, int] = {}
+        for file in self.files(table, days):
+            if file.day is not None:
+                rows[file.day] = rows.get(file.day, 0) + file.rows
+        some: list[int] = []
+        size = 0
+        for day in sorted(rows):
+            if some and size + rows[day] > most_rows:
+                yield Chunk(tuple(some))
+                some, size = [], 0
+            if rows[day] > most_rows:
+                shares = -(-rows[day] // most_rows)
+                yield from (Chunk((day,), share, shares) for share in range(shares))
+            else:
+                some.append(day)
+                size += rows[day]
+        if some:
+            yield Chunk(tuple(some))
+
+    def source(self, table: Table, chunk: Chunk) -> str:
+        """What stands after FROM to read a chunk of a table with a `device_id`."""
+        source = source_of(table, self.files(table, chunk.days))
+        if chunk.shares == 1:
+            return source
+        return f"(SELECT * FROM {source} WHERE hash(device_id) % {chunk.shares} = {chunk.share})"  # noqa: S608
+
+    def show(self, table: Table, source: str) -> None:
+        """Makes `layer.name` a view of a source."""
+        self.run(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
+        self.run(f"CREATE OR REPLACE VIEW {table.full_name} AS SELECT * FROM {source}")  # noqa: S608 (our own names)
+
+    def run(self, sql: str, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
+        """Carries a statement out.
+
+        Raises:
+            BooksUnreadable: a file is gone or damaged, or there is no room for what does not fit into memory.
+        """
+        try:
+            return self.connection.execute(sql, list(parameters))
+        except _OF_FILES as error:
+            raise _unreadable(error) from None
+        except duckdb.BinderException as error:
+            if not _NO_COLUMN.search(str(error)):
+                raise
+            raise _unreadable(error) from None
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of an answer; raises as `run`."""
+        result = self.run(sql, parameters)
+        try:
+            return result.fetchall()
+        except _OF_FILES as error:
+            raise _unreadable(error) from None
+
+    def number(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        """The one number that an answer is, 0 for null; raises as `run`."""
+        return int(self.rows(sql, parameters)[0][0] or 0)
+
+    def finding(self, what: str, sql: str) -> list[Finding]:
+        """What a query finds, named in order; nothing where it finds nothing.
+
+        Args:
+            sql: columns `item` and `detail`, texts.
+        """
+        rows = self.rows(f"SELECT item, detail, count(*) OVER () FROM ({sql}) ORDER BY ALL LIMIT {FIRST}")  # noqa: S608
+        return [Finding(what, rows[0][2], tuple(Named(at, detail or "") for at, detail, _ in rows))] if rows else []
+
+    def _require_whole(self) -> None:
+        """A job creates all of its tables before it writes a row, the ledger last."""
+        for layer, ledger in LEDGERS.items():
+            own = [table for table in _OPENED if table in LAYER_TABLES[layer]]
+            if self._pages[ledger] is not None:
+                needed = [UPSTREAM[layer], *own]
+            else:
+                written = any(isinstance(self._pages[table], Pages) and self.files(table) for table in own)
+                needed = [ledger] if written and self._later[ledger] is None else []
+            for table in needed:
+                if self._pages[table] is None:
+                    raise BooksUnreadable(
+                        f"the lake at {self.lake.path} has lost {table.full_name}: {layer} has been running on it",
+                        _RESTORE,
+                    )
+
+    def _open(self, table: Table) -> Pages | SluiceError | None:
+        if table.full_name not in self.lake.tables():
+            return None
+        try:
+            delta = self.lake.delta(table.full_name)
+            return Pages(table, delta.version(), tuple(book_files(delta, self.lake.path / table.relative_path)))
+        except SluiceError as error:
+            return BooksUnreadable(error.message, error.hint)
+        except (DeltaError, OSError, ValueError, pa.ArrowException) as error:
+            return BooksUnreadable(f"{table.full_name} cannot be read: {_first_line(error)}", _RESTORE)
+
+
+def book_files(delta: DeltaTable, folder: Path) -> Iterator[BookFile]:
+    """The files of a Delta table at the version it is opened at."""
+    features = delta.protocol().reader_features
+    if features:
+        names = ", ".join(sorted(features))
+        raise BooksUnreadable(f"{folder} uses {names}, which an audit cannot read", "rewrite the table without it")
+    actions = pa.RecordBatchReader.from_stream(delta.get_add_actions(flatten=True)).read_all()
+    names = actions.column_names
+    partition = next((name for name in names if name.startswith("partition.")), "")
+    # Numbers, not dates: a broker can stamp records later than the year 9999.
+    days = actions[partition].cast(pa.int32()).to_pylist() if partition else [None] * len(actions)
+    offsets = actions["max.offset"].to_pylist() if "max.offset" in names else [None] * len(actions)
+    columns = [actions[name].to_pylist() for name in ("path", "num_records", "size_bytes")]
+    for path, rows, size, day, offset in zip(*columns, days, offsets, strict=True):
+        yield BookFile(str(folder / unquote(path)), size // _ROW_BYTES if rows is None else rows, day, offset)
+
+
+def source_of(table: Table, files: Iterable[BookFile]) -> str:
+    """What stands after FROM to read the table's columns, its partition column aside, from some of its files."""
+    paths = ", ".join("'" + file.path.replace("'", "''") + "'" for file in files)
+    if paths:
+        return f"read_parquet([{paths}], hive_partitioning = false)"
+    columns = (f'NULL::{duckdb_type(kind)} AS "{name}"' for name, kind in table.columns if name != table.partition_by)
+    return f"(SELECT {', '.join(columns)} WHERE false)"
+
+
+def _raised(pages: Pages | SluiceError | None) -> Pages | None:
+    if isinstance(pages, SluiceError):
+        raise pages
+    return pages
+
+
+_RESTORE = "restore the table from a backup; its history is in _delta_log"
+
+
+def _unreadable(error: duckdb.Error) -> BooksUnreadable:
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return BooksUnreadable(
+            f"no room to work in: {_first_line(error)}", "free space where temporary files go (TMPDIR)"
+        )
+    return BooksUnreadable(f"the lake's files cannot be read: {_first_line(error)}", _RESTORE)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,188 @@
+"""The ledgers against themselves and against the tables they speak of."""
+
+from __future__ import annotations
+
+import re
+
+from sluice.schemas import (
+    APPROVE,
+    BATCH,
+    GOLD_HELD,
+    HELD_APPROVED,
+    HELD_REJECTED,
+    OPS_GOLD_PROMOTIONS,
+    OPS_SILVER_PROMOTIONS,
+    REJECT,
+    SILVER_DUPLICATES,
+    SILVER_HELD,
+    SILVER_QUARANTINE,
+    SILVER_READINGS,
+)
+from sluice.serving.audit.books import Books
+from sluice.serving.audit.findings import Finding, Named, Outcome
+from sluice.serving.audit.places import READ, count_rows
+
+# Which column of the ledger counts the rows that a promotion of a kind has in a table, whatever their status by now.
+# Rows of an old promotion that are promoted later take the new promotion's id; what stays in quarantine keeps its own.
+_COUNTED = {
+    "silver": (
+        (SILVER_READINGS, "rows_promoted", "true"),
+        (SILVER_DUPLICATES, "rows_duplicate", "true"),
+        (SILVER_QUARANTINE, "rows_quarantined", f"kind IN ('{BATCH}', '{APPROVE}')"),
+        (SILVER_HELD, "rows_held", f"kind = '{BATCH}'"),
+    ),
+    "gold": ((GOLD_HELD, "rows_held", f"kind = '{BATCH}'"),),
+}
+# What a decision about a hold left behind: rows of the held promotion with a status, and the column that counts them.
+_DECIDED = {
+    "silver": (
+        (SILVER_HELD, APPROVE, HELD_APPROVED, "rows_in"),
+        (SILVER_HELD, REJECT, HELD_REJECTED, "rows_held"),
+    ),
+    # A minute that was rejected is judged anew, and superseded, when a reading touches it.
+    "gold": ((GOLD_HELD, APPROVE, HELD_APPROVED, "rows_in"),),
+}
+
+
+def check_silver_ledger(books: Books) -> Outcome:
+    """Silver's ledger adds up, has no gap, and counts what is in the tables and in bronze."""
+    if not books.has(OPS_SILVER_PROMOTIONS):
+        return Outcome(skipped="silver has no ledger yet")
+    outcome = _check(books, "silver")
+    read, covered = books.number(_ROWS_READ), count_rows(books, READ)
+    counts = {**outcome.counts, "rows_in": read, "bronze_records": covered}
+    problems = [*outcome.problems, *(_differing_batches(books, read, covered) if read != covered else [])]
+    return Outcome(counts, problems, outcome.notes)
+
+
+def check_gold_ledger(books: Books) -> Outcome:
+    """Gold's ledger adds up, has no gap, and counts what gold/held has."""
+    if not books.has(OPS_GOLD_PROMOTIONS):
+        return Outcome(skipped="gold has no ledger yet")
+    return _check(books, "gold")
+
+
+def _check(books: Books, layer: str) -> Outcome:
+    unknown, is_wrong = _unknown(books, layer)
+    problems = [
+        *books.finding("ledger rows whose counts do not add up", _wrong_sums(layer)),
+        *books.finding("promotions that stand in the ledger more than once", _repeated(layer)),
+        *books.finding("gaps and overlaps in what the ledger says was read", _broken_chain(layer)),
+        *(books.finding("promotions that the ledger does not have", unknown) if is_wrong else []),
+        *books.finding("counts of the ledger that the tables do not have", _differing_counts(layer)),
+    ]
+    notes = [] if is_wrong else books.finding("promotion not in the ledger yet, the next start finishes it", unknown)
+    return Outcome({"promotions": books.number(f"SELECT count(*) FROM {layer}_ledger")}, problems, notes)  # noqa: S608
+
+
+_ROWS_READ = f"SELECT sum(rows_in) FROM silver_ledger WHERE in_scope AND kind = '{BATCH}'"  # noqa: S608
+
+
+def _wrong_sums(layer: str) -> str:
+    return f"""
+        SELECT promotion_id AS item,
+            format('rows_in {{}} is not {{}} promoted + {{}} quarantined + {{}} duplicate + {{}} held',
+            rows_in, rows_promoted, rows_quarantined, rows_duplicate, rows_held) AS detail
+        FROM {layer}_ledger
+        WHERE rows_in IS DISTINCT FROM rows_promoted + rows_quarantined + rows_duplicate + rows_held
+    """  # noqa: S608 (our own names)
+
+
+def _repeated(layer: str) -> str:
+    return f"""
+        SELECT promotion_id AS item, count(*) || ' rows' AS detail FROM {layer}_ledger
+        GROUP BY promotion_id HAVING count(*) > 1
+    """  # noqa: S608 (our own names)
+
+
+def _broken_chain(layer: str) -> str:
+    """A micro-batch begins in the version after the one its predecessor ended in, or goes on within that one."""
+    return f"""
+        WITH ordered AS (
+            SELECT *, coalesce(lag(batch_id) OVER same, -1) AS batch_before, lag(to_version) OVER same AS version_before
+            FROM (SELECT DISTINCT promotion_id, generation, batch_id, from_version, to_version
+                FROM {layer}_ledger WHERE kind = '{BATCH}')
+            WINDOW same AS (PARTITION BY generation ORDER BY batch_id)
+        )
+        SELECT promotion_id AS item, CASE
+            WHEN batch_id <> batch_before + 1 THEN format('batch {{}} comes after {{}}', batch_id,
+                CASE batch_before WHEN -1 THEN 'none' ELSE 'batch ' || batch_before END)
+            WHEN from_version <> version_before + 1
+                THEN format('begins in version {{}}, the batch before ended in {{}}', from_version, version_before)
+            ELSE format('begins in version {{}} and ends in {{}}', from_version, to_version) END AS detail
+        FROM ordered
+        WHERE batch_id <> batch_before + 1 OR from_version <> version_before + 1 OR to_version < from_version - 1
+    """  # noqa: S608 (our own names)
+
+
+def _unknown(books: Books, layer: str) -> tuple[str, bool]:
+    """SQL that names the promotions which only the tables know, and whether that is wrong.
+
+    An owner writes one promotion after the other, so of those that its ledger, read after all tables, does not know,
+    one may be on its way; and a batch on its way comes after all batches that the ledger knows.
+    """
+    unknown = f"""
+        SELECT promotion_id, place, rows FROM written ANTI JOIN {layer}_later USING (promotion_id)
+        WHERE starts_with(place, '{layer}.')
+    """  # noqa: S608 (our own names)
+    named = f"""
+        SELECT coalesce(promotion_id, '(none)') AS item,
+            string_agg(DISTINCT format('{{}} rows in {{}}', total, place), ', ') AS detail
+        FROM (SELECT promotion_id, place, sum(rows)::BIGINT AS total FROM ({unknown}) GROUP BY ALL) GROUP BY 1
+    """  # noqa: S608 (our own names)
+    ids = [promotion_id for (promotion_id,) in books.rows(f"SELECT DISTINCT promotion_id FROM ({unknown})")]  # noqa: S608
+    return named, len(ids) > 1 or any(_is_passed(books, layer, each) for each in ids)
+
+
+def _is_passed(books: Books, layer: str, promotion_id: str | None) -> bool:
+    """Whether a promotion cannot be on its way: it has no id, or its ledger has a later micro-batch."""
+    found = re.fullmatch(f"{layer}-(.*)-([0-9]+)", promotion_id or "")
+    if found is None:
+        return promotion_id is None
+    later = f"SELECT count(*) FROM {layer}_rows WHERE kind = '{BATCH}' AND generation = ? AND batch_id > ?"  # noqa: S608
+    return books.number(later, [found[1], int(found[2])]) > 0
+
+
+def _differing_counts(layer: str) -> str:
+    """The rows of each promotion by the ledger and by the tables."""
+    own = [
+        f"SELECT promotion_id, promotion_id AS subject, '{table.full_name}' AS place, NULL AS status, "  # noqa: S608
+        f"'{column}' AS counter, {column} AS expected FROM {layer}_ledger WHERE in_scope AND {kinds}"
+        for table, column, kinds in _COUNTED[layer]
+    ]
+    decided = [
+        f"SELECT promotion_id, parent_promotion_id, '{table.full_name}', '{status}', '{column}', {column} "  # noqa: S608
+        f"FROM {layer}_ledger WHERE in_scope AND kind = '{kind}'"
+        for table, kind, status, column in _DECIDED[layer]
+    ]
+    return f"""
+        SELECT wanted.promotion_id AS item, format('{{}} {{}}, {{}} has {{}}{{}}', counter, expected, wanted.place,
+            coalesce(sum(rows), 0)::BIGINT, coalesce(' ' || wanted.status || ' of ' || subject, '')) AS detail
+        FROM ({" UNION ALL ".join((*own, *decided))}) AS wanted LEFT JOIN written
+        ON written.promotion_id = subject AND written.place = wanted.place
+        AND (wanted.status IS NULL OR written.status = wanted.status)
+        GROUP BY wanted.promotion_id, subject, wanted.place, wanted.status, counter, expected
+        HAVING expected IS DISTINCT FROM coalesce(sum(rows), 0)
+    """  # noqa: S608 (our own names)
+
+
+def _differing_batches(books: Books, read: int, covered: int) -> list[Finding]:
+    """The micro-batches whose rows_in is not the number of bronze records up to their last offsets."""
+    found = books.finding(
+        "micro-batches whose rows_in is not the number of bronze records they read",
+        f"""
+        WITH ends AS (SELECT * FROM batch_ends SEMI JOIN silver_ledger AS l
+            ON l.promotion_id = batch_ends.promotion_id AND l.in_scope),
+        counted AS (
+            SELECT ends.promotion_id, count(*) AS records FROM bronze.events AS e ASOF JOIN ends
+            ON e.topic = ends.topic AND e.topic_generation = ends.topic_generation
+            AND e.partition = ends.partition AND e."offset" <= ends.last_offset
+            GROUP BY ALL
+        )
+        SELECT promotion_id AS item, format('rows_in {{}}, bronze has {{}}', rows_in, coalesce(records, 0)) AS detail
+        FROM silver_ledger LEFT JOIN counted USING (promotion_id)
+        WHERE in_scope AND kind = '{BATCH}' AND rows_in <> coalesce(records, 0)
+        """,  # noqa: S608 (our own names)
+    )
+    told = Named("ops.silver_promotions", f"rows_in {read} together, bronze has {covered}")
+    return found or [Finding("records more or fewer than the ledger says were read", abs(read - covered), (told,))]
