@@ -18,6 +18,7 @@ from sluice.commands import (
     generate,
     importing,
     query,
+    recover,
     run,
     status,
     trace,
@@ -51,7 +52,7 @@ def _globals(
     ctx.obj = Invocation(config, assignments or [])
 
 
-for module in (broker, status, generate, importing, run, query, trace, gate, docs, demo, doctor):
+for module in (broker, status, generate, importing, run, query, trace, gate, docs, demo, doctor, recover):
     module.register(app)
 
 
