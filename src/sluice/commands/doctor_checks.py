@@ -133,6 +133,20 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
         return
     topic = f"{settings.kafka.topic} with {partitions} partitions"
     yield Finding("broker", OK, f"{kind}, {address}, {topic}")
+    yield from _check_topic(settings, address)
+
+
+def _check_topic(settings: Settings, address: str) -> Iterator[Finding]:
+    """Whether bronze may go on in the topic, as its start would judge."""
+    from sluice.pipelines.topic_watch import TopicWatch
+    from sluice.tables.lake import Lake
+
+    try:
+        TopicWatch(Lake(settings.lake.path), settings, address).examine()
+    except SluiceError as error:
+        yield Finding("topic", WRONG, error.message, error.hint, error.exit_code)
+    else:
+        yield Finding("topic", OK, "the one that bronze reads, and it holds what bronze has not read yet")
 
 
 def check_lake(settings: Settings) -> Iterator[Finding]:

@@ -43,8 +43,8 @@ class Gap:
 class TopicWatch:
     """Watches the topic for bronze's stream.
 
-    Args:
-        known: what bronze has read so far; None before the first start.
+    Raises:
+        CheckpointDamaged: which topic was read is noted, and cannot be read.
     """
 
     def __init__(self, lake: Lake, settings: Settings, bootstrap_servers: str) -> None:
@@ -66,12 +66,20 @@ class TopicWatch:
             TopicReplaced: it is another one.
             RecordsLost: records are gone that bronze has not read.
         """
+        self._note(self.examine())
+
+    def examine(self) -> LiveTopic:
+        """The topic, which is the one that was read and still holds what was not; changes nothing.
+
+        Raises:
+            BrokerDown, TopicMissing, TopicReplaced, RecordsLost: as ready.
+        """
         live = require_topic(*self._where)
         next_offsets, planned = _positions(self._lake)
         gaps = compare_topic(self._where, self._known, live, next_offsets, planned)
         if gaps:
             raise records_lost(live.name, gaps)
-        self._note(live)
+        return live
 
     def verify(self) -> None:
         """To be called before a micro-batch lands: one question to the broker, whether it is the same topic.
