@@ -19,6 +19,7 @@ from sluice.commands import (
     generate,
     importing,
     query,
+    recover,
     run,
     status,
     trace,
@@ -52,7 +53,7 @@ def _globals(
     ctx.obj = Invocation(config, assignments or [])
 
 
-for module in (broker, status, generate, importing, run, audit, query, trace, gate, docs, demo, doctor):
+for module in (broker, status, generate, importing, run, audit, query, trace, gate, docs, demo, doctor, recover):
     module.register(app)
 
 

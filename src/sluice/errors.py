@@ -129,7 +129,19 @@ class GateBroken(SluiceError):
 
 
 class CheckpointLost(SluiceError):
-    """A checkpoint and the tables it belongs to do not fit together."""
+    """A checkpoint, or the part of it that ties it to its tables, is gone."""
+
+
+class CheckpointDamaged(SluiceError):
+    """A file of a checkpoint is missing, cut off or changed, or is not what the tables tell."""
+
+
+class TopicReplaced(SluiceError):
+    """The topic is not the one that bronze has read so far."""
+
+
+class RecordsLost(SluiceError):
+    """Records went out of the topic before bronze had read them."""
 
 
 class StreamFailed(SluiceError):

@@ -396,6 +396,25 @@ OPS_CONFIGS = Table(
     ("kind", "first_used_at"),
 )
 
+# What is no longer there, and audits must not look for: made when the first such thing happens.
+OPS_FLOORS = Table(
+    "ops",
+    "floors",
+    (
+        ("table", "string"),
+        # topic:topic_generation:partition for records of Kafka, else the column that dates the rows.
+        ("range", "string"),
+        # Offsets, or dates: from `since` (null: from the beginning) up to, and without, `before`.
+        ("since", "string"),
+        ("before", "string"),
+        ("by", "string"),
+        ("why", "string"),
+        ("at", "timestamp"),
+    ),
+    "",
+    ("table", "at"),
+)
+
 # The layer whose job owns each table, and creates it at its start.
 LAYER_TABLES: dict[str, tuple[Table, ...]] = {
     "bronze": (BRONZE_EVENTS,),
@@ -415,4 +434,4 @@ LEDGERS = {"silver": OPS_SILVER_PROMOTIONS, "gold": OPS_GOLD_PROMOTIONS}
 HELD_TABLES = {"silver": SILVER_HELD, "gold": GOLD_HELD}
 # The table that a layer reads; bronze reads a topic.
 UPSTREAM = {"silver": BRONZE_EVENTS, "gold": SILVER_READINGS}
-TABLES = tuple(table for tables in LAYER_TABLES.values() for table in tables)
+TABLES = (*(table for tables in LAYER_TABLES.values() for table in tables), OPS_FLOORS)

@@ -47,6 +47,7 @@ class KafkaSettings(_Section):
     bootstrap_servers: str | None
     topic: str = Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")
     options: dict[str, str]
+    wait_seconds: float = Field(ge=0)
 
 
 class BrokerSettings(_Section):

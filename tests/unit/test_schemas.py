@@ -33,6 +33,7 @@ CONTRACT = {
     "suite suite_hash contract_hash registry_hash rows_in rows_promoted rows_quarantined rows_duplicate rows_held "
     "rule_counts verdict score breaker_state docs_page decided_by why gate_seconds total_seconds decided_at",
     "ops.configs": "kind hash text first_used_at",
+    "ops.floors": "table range since before by why at",
 }
 CONTRACT["ops.gold_promotions"] = CONTRACT["ops.silver_promotions"]
 PARTITIONS = {

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from sluice.commands.context import Invocation
 from sluice.commands.doctor import OK, WARN, WRONG, Finding
@@ -128,13 +126,27 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
         return
     kind = "configured" if settings.kafka.bootstrap_servers else "embedded"
     try:
-        partitions = require_topic(address, settings.kafka.topic, settings.kafka.options)
+        partitions = require_topic(address, settings.kafka.topic, settings.kafka.options).partitions
     except SluiceError as error:
         mend = error.hint if kind == "configured" else "sluice down, then sluice up"
         yield Finding("broker", WRONG, error.message, mend, error.exit_code)
         return
     topic = f"{settings.kafka.topic} with {partitions} partitions"
     yield Finding("broker", OK, f"{kind}, {address}, {topic}")
+    yield from _check_topic(settings, address)
+
+
+def _check_topic(settings: Settings, address: str) -> Iterator[Finding]:
+    """Whether bronze may go on in the topic, as its start would judge."""
+    from sluice.pipelines.topic_watch import TopicWatch
+    from sluice.tables.lake import Lake
+
+    try:
+        TopicWatch(Lake(settings.lake.path), settings, address).examine()
+    except SluiceError as error:
+        yield Finding("topic", WRONG, error.message, error.hint, error.exit_code)
+    else:
+        yield Finding("topic", OK, "the one that bronze reads, and it holds what bronze has not read yet")
 
 
 def check_lake(settings: Settings) -> Iterator[Finding]:
@@ -156,38 +168,19 @@ def check_lake(settings: Settings) -> Iterator[Finding]:
 
 
 def check_checkpoints(settings: Settings) -> Iterator[Finding]:
-    """The newest files of each layer's checkpoint: there after a crash, and readable."""
+    """Each layer's checkpoint: whether a start may go on from it, as the start itself would judge."""
     from sluice.schemas import LAYERS
+    from sluice.tables.damage import find_damage
     from sluice.tables.lake import Lake
 
     lake = Lake(settings.lake.path)
-    faults = [fault for layer in LAYERS for fault in _damaged_files(lake.checkpoint_path(layer))]
+    faults = {layer: damage for layer in LAYERS if (damage := find_damage(lake, layer))}
     if not faults:
-        yield Finding("checkpoints", OK, "readable")
+        yield Finding("checkpoints", OK, "whole, and as the tables tell")
         return
-    mend = "restore the file from a backup; remove nothing, or the layer does not know where it stood"
-    yield Finding("checkpoints", WRONG, "; ".join(faults), mend, EXIT_NOT_ALL_RIGHT)
-
-
-def _damaged_files(checkpoint: Path) -> Iterator[str]:
-    if (checkpoint / "offsets").is_dir() and not (checkpoint / "metadata").is_file():
-        yield f"{checkpoint / 'metadata'} is missing"
-    for folder in ("offsets", "commits"):
-        numbered = [path for path in (checkpoint / folder).glob("*") if path.name.isdecimal()]
-        if numbered and not _is_whole(newest := max(numbered, key=lambda path: int(path.name))):
-            yield f"{newest} is damaged"
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a log file of Structured Streaming has its version line, and JSON (or a dash for nothing) below."""
-    try:
-        version, *entries = path.read_text("utf-8").split("\n")
-        for entry in entries:
-            if entry != "-":
-                json.loads(entry)
-    except (OSError, ValueError):
-        return False
-    return version.startswith("v") and bool(entries)
+    found = "; ".join(str(fault) for each in faults.values() for fault in each)
+    mend = ", ".join(f"sluice recover {layer}" for layer in faults)
+    yield Finding("checkpoints", WRONG, found, mend, EXIT_NOT_ALL_RIGHT)
 
 
 def check_disk(settings: Settings) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, SparkSession
 
 from sluice.pipelines.stream import BatchReport, Stream
+from sluice.pipelines.topic_watch import TopicWatch
 from sluice.schemas import BRONZE_EVENTS
 from sluice.settings import Settings
 from sluice.sources.kafka import spark_options
@@ -21,6 +22,7 @@ def bronze_stream(spark: SparkSession, settings: Settings, bootstrap_servers: st
 
     Raises:
         CheckpointLost: the table holds records and the checkpoint is gone.
+        CheckpointDamaged: which topic was read is noted there, and cannot be read.
     """
     lake = Lake(settings.lake.path)
     create_tables(spark, lake, LAYER)
@@ -30,9 +32,21 @@ def bronze_stream(spark: SparkSession, settings: Settings, bootstrap_servers: st
     options = spark_options(bootstrap_servers, settings.kafka.topic, settings.kafka.options)
     limit = str(settings.bronze.max_records_per_batch)
     records = spark.readStream.format("kafka").options(**options).option("maxOffsetsPerTrigger", limit).load()
+    topic = TopicWatch(lake, settings, bootstrap_servers)
 
     def land(batch: DataFrame, batch_id: int) -> BatchReport:
+        topic.verify()
         append(batch, lake, BRONZE_EVENTS, Transaction(f"{LAYER}:{generation}", batch_id))
         return BatchReport(rows_written(lake, BRONZE_EVENTS), "landed")
 
-    return Stream(LAYER, land_records(records), land, checkpoint, settings.bronze.trigger_seconds)
+    landed = land_records(records, topic.generation)
+    return Stream(
+        LAYER,
+        landed,
+        land,
+        checkpoint,
+        settings.bronze.trigger_seconds,
+        ready=topic.ready,
+        diagnose=topic.diagnose,
+        close=topic.close,
+    )

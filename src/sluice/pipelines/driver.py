@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sluice.errors import BreakerOpen, LakeMissing, UsageError
+from sluice.errors import BreakerOpen, BrokerDown, LakeMissing, UsageError
 from sluice.schemas import LAYERS, LEDGERS, UPSTREAM
 from sluice.settings import Settings
 from sluice.tables.lake import Lake, own_layer
@@ -68,7 +69,9 @@ def run_layers(settings: Settings, layers: Sequence[str], bootstrap_servers: str
     Raises:
         UsageError: a layer is unknown.
         LayerLocked: another process owns one of them.
-        LakeTooNew, LakeMissing, CheckpointLost, JarsMissing: as the layers find them.
+        LakeTooNew, LakeMissing, JarsMissing: as the layers find them.
+        CheckpointLost, CheckpointDamaged, TopicReplaced, RecordsLost: a layer must not go on by itself.
+        BrokerDown: with `once`, it was away for kafka.wait_seconds; the other layers are drained.
         StreamFailed: a query ended with an error.
         BreakerOpen: with `once`, a gate's circuit breaker is open; the other layers are drained.
     """
@@ -80,6 +83,10 @@ def run_layers(settings: Settings, layers: Sequence[str], bootstrap_servers: str
     with ExitStack() as owned, stop.installed():
         for layer in wanted:
             owned.enter_context(own_layer(lake, layer))
+        from sluice.tables.damage import require_whole
+
+        for layer in wanted:
+            require_whole(lake, layer)
         if once and wanted[0] in UPSTREAM and not lake.has_table(UPSTREAM[wanted[0]]):
             raise LakeMissing(
                 f"the lake {lake.path} has no {UPSTREAM[wanted[0]].full_name} yet", "run the layer above it first"
@@ -134,13 +141,20 @@ class Driver:
         """Drains what is there, layer by layer.
 
         Raises:
+            BrokerDown: it was away for kafka.wait_seconds; the other layers are drained.
             BreakerOpen: a gate's circuit breaker is open; the other layers are drained.
             StreamFailed: a query ended with an error.
         """
         paused = []
+        away: BrokerDown | None = None
         for layer in layers:
-            if not self.stop.event.is_set() and self._watch([layer], once=True):
-                paused.append(layer)
+            try:
+                if not self.stop.event.is_set() and self._watch([layer], once=True):
+                    paused.append(layer)
+            except BrokerDown as error:
+                away = error
+        if away:
+            raise away
         if paused:
             raise BreakerOpen(
                 f"the gate's breaker of {' and '.join(paused)} is open; what came after waits in the layer above",
@@ -158,13 +172,16 @@ class Driver:
     def _watch(self, layers: Sequence[str], *, once: bool) -> bool:
         """Runs the layers until they end or a stop comes; true if one ended because its breaker is open."""
         from sluice.pipelines.running import LayerRun
+        from sluice.tables.damage import require_whole
 
         runs: list[LayerRun] = []
         try:
             for layer in layers:
                 if not self._await_upstream(layer):
                     return False
-                runs.append(LayerRun(self._stream(layer), once=once))
+                require_whole(Lake(self.settings.lake.path), layer)
+                wait_seconds = self.settings.kafka.wait_seconds if once else math.inf
+                runs.append(LayerRun(self._stream(layer), once=once, wait_seconds=wait_seconds))
                 runs[-1].start()
             while not self.stop.event.is_set() and not all(run.has_ended for run in runs):
                 for run in runs:

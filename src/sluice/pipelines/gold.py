@@ -154,7 +154,7 @@ class GoldJob:
 
         Repeating it, or finishing it after a crash, changes nothing that is done already.
         """
-        transaction = Transaction(f"{LAYER}:{self._generation}:{schemas.APPROVE}:{parent}", 0)
+        transaction = Transaction(f"{LAYER}:{schemas.APPROVE}:{parent}", 0)
         batch_id = int(parent.rsplit("-", 1)[1])
         work = self._begin(spark, f"{parent}-{schemas.APPROVE}", batch_id, transaction, parent, (by, why))
         with kept_in_memory() as keeper:

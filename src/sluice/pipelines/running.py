@@ -1,8 +1,9 @@
-"""A layer at work: its query started, paused while its gate's breaker is open, resumed, and stopped."""
+"""A layer at work: its query started, paused while its gate's breaker is open or its broker away, resumed, stopped."""
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from datetime import datetime, timezone
 
@@ -10,7 +11,8 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql.streaming.query import StreamingQuery
 
-from sluice.errors import SluiceError, StreamFailed
+from sluice.errors import BrokerDown, SluiceError, StreamFailed
+from sluice.pipelines.patience import Patience
 from sluice.pipelines.stream import BatchGate, Stream, start_stream
 
 logger = logging.getLogger("sluice")
@@ -23,24 +25,37 @@ class LayerRun:
 
     Args:
         once: drain what is there, then end; a pause ends it too.
+        wait_seconds: for a broker that is away.
     """
 
-    def __init__(self, stream: Stream, *, once: bool) -> None:
+    def __init__(self, stream: Stream, *, once: bool, wait_seconds: float = math.inf) -> None:
         self.layer = stream.layer
         self._stream = stream
         self._once = once
         self._gate = BatchGate()
         self._query: StreamingQuery | None = None
+        self._patience = Patience(stream.layer, wait_seconds)
         self.is_paused = False
 
     def start(self) -> None:
-        """Starts the query, unless the gate's breaker is open."""
+        """Starts the query, unless the gate's breaker is open or the broker away.
+
+        Raises:
+            BrokerDown: it was away for too long.
+            SluiceError: what the stream says that it must not be started for.
+        """
         self._stream.answer()
         resumes_at = self._stream.next_try()
         self.is_paused = resumes_at is not None
         if resumes_at is not None:
             self._notice(resumes_at)
             return
+        try:
+            self._stream.ready()
+        except BrokerDown as error:
+            self._patience.wait(error)
+            return
+        self._patience.end()
         self._gate = BatchGate()
         self._query = start_stream(self._stream, self._gate, once=self._once)
 
@@ -56,6 +71,8 @@ class LayerRun:
 
         Raises:
             StreamFailed: the query ended with an error, or what was due did.
+            BrokerDown: it was away for too long.
+            SluiceError: what an error of the query came from, if that has a name.
         """
         # Before failures are looked for: a query that dies after that has not drained anything.
         has_ended = self.has_ended
@@ -64,8 +81,11 @@ class LayerRun:
         elif self.is_paused and not self._once and self._stream.next_try() is None:
             logger.info("%s: one micro-batch is tried again", self.layer)
             self.start()
+        elif self._patience.is_waiting:
+            if self._patience.is_due:
+                self.start()
         elif not self.is_paused:
-            self._raise_failure()
+            self._look_for_failure()
         self._between_batches(self._stream.has_requests, self._stream.answer)
         try:
             self._between_batches(lambda: self._stream.is_due(has_ended), self._stream.tend)
@@ -79,6 +99,7 @@ class LayerRun:
         if self._query:
             self._query.stop()
         self._query = None
+        self._stream.close()
 
     def _pause(self) -> None:
         if self._query:
@@ -101,13 +122,17 @@ class LayerRun:
             finally:
                 self._gate.end_turn()
 
-    def _raise_failure(self) -> None:
+    def _look_for_failure(self) -> None:
         failure = self._query.exception() if self._query else None
         if failure is None or self._gate.is_paused:
             return
-        if isinstance(self._gate.failure, SluiceError):
-            raise self._gate.failure
-        raise self._failed(_reason(self._gate.failure or failure))
+        reason = _reason(self._gate.failure or failure)
+        named = self._gate.failure if isinstance(self._gate.failure, SluiceError) else self._stream.diagnose(reason)
+        if isinstance(named, BrokerDown):
+            self._query = None
+            self._patience.wait(named)
+            return
+        raise named or self._failed(reason)
 
     def _failed(self, reason: str) -> StreamFailed:
         hint = "mend the cause and start it again; it goes on where it was"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -45,7 +45,9 @@ from sluice.tables.checkpoints import generation_of, read_versions
 from sluice.tables.decisions import Decision
 from sluice.tables.delta import Transaction, append, change_status, create_tables, current_version, read_table
 from sluice.tables.lake import Lake
+from sluice.tables.rebuild import read_start
 from sluice.tables.requests import pending_requests
+from sluice.transforms.bronze import drop_decided
 from sluice.transforms.deduplicate import COMPARED_COLUMNS, find_repeats
 from sluice.transforms.hours import merge_hours, within
 from sluice.transforms.records import as_records
@@ -80,11 +82,13 @@ def silver_stream(spark: SparkSession, settings: Settings) -> Stream:
     job = open_silver(spark, settings)
     limit = f"{settings.silver.max_megabytes_per_batch}m"
     events = spark.readStream.format("delta").option("maxBytesPerTrigger", limit).load(lake.table_path(BRONZE_EVENTS))
+    checkpoint = lake.checkpoint_path(LAYER)
+    start = read_start(checkpoint)
     return Stream(
         LAYER,
-        events,
+        drop_decided(events, start.decided) if start else events,
         job.promote,
-        lake.checkpoint_path(LAYER),
+        checkpoint,
         settings.silver.trigger_seconds,
         job.keeper.next_try,
         lambda: bool(pending_requests(lake, LAYER)),
@@ -139,10 +143,28 @@ class SilverJob:
         # Not only open ones: a crash may have come after their status was changed.
         records = held.where((F.col("promotion_id") == parent) & (F.col("status") != schemas.HELD_REJECTED))
         batch_id = int(parent.rsplit("-", 1)[1])
-        transaction = Transaction(f"{LAYER}:{self._generation}:{schemas.APPROVE}:{parent}", 0)
+        transaction = Transaction(f"{LAYER}:{schemas.APPROVE}:{parent}", 0)
         work = self._begin(as_records(records), promotion_id, batch_id, transaction)
         work.parent, work.overridden = parent, (by, why)
         return self._carry_out(work)
+
+    def place(self, records: DataFrame, promotion_id: str) -> None:
+        """Puts records where they belong, as part of a promotion that was decided before: the gate is not asked.
+
+        Repeated with the records that have no place yet it goes on; it writes neither a decision nor a ledger row.
+        """
+        spark, batch_id = records.sparkSession, int(promotion_id.split("-")[2])
+        transaction = Transaction(f"{LAYER}:{self._generation}:place:{promotion_id}", 0)
+        version, now = current_version(self._lake, SILVER_READINGS), datetime.now(timezone.utc)
+        rules, reader = self._open(spark, self._rulebook)
+        work = Work(
+            spark, records, promotion_id, batch_id, transaction, self._rulebook, rules, reader, None, version, now
+        )
+        with kept_in_memory() as keeper:
+            decided = self._judge(work, keeper)
+            accepted = decided.where(F.col("state") == ACCEPTED)
+            repeats = self._settle_repeats(work, accepted, keeper)
+            self._write(work, accepted, decided.where(F.col("state") == REFUSED), repeats)
 
     def _begin(self, records: DataFrame, promotion_id: str, batch_id: int, transaction: Transaction) -> Work:
         spark, basis = records.sparkSession, self.keeper.basis(promotion_id, self._rulebook)
@@ -172,9 +194,7 @@ class SilverJob:
         with kept_in_memory() as keeper:
             decided = self._judge(work, keeper)
             accepted = decided.where(F.col("state") == ACCEPTED)
-            repeats = keeper.settle(self._find_repeats(work, accepted))
-            for row in repeats.groupBy("is_conflict").count().collect():
-                work.repeated[row["is_conflict"]] = row["count"]
+            repeats = self._settle_repeats(work, accepted, keeper)
             decision = work.decision or self._decide(work, decided)
             self._candidate.record(work, decided, decision)
             if decision.verdict in schemas.REFUSING_VERDICTS:
@@ -199,6 +219,12 @@ class SilverJob:
         if work.tally.readable:
             count_unknown_fields(doubtful, work.tally)
         return flagged.where(F.col("state") != SUSPECT).unionAll(doubtful)
+
+    def _settle_repeats(self, work: Work, accepted: DataFrame, keeper: Keeper) -> DataFrame:
+        repeats = keeper.settle(self._find_repeats(work, accepted))
+        for row in repeats.groupBy("is_conflict").count().collect():
+            work.repeated[row["is_conflict"]] = row["count"]
+        return repeats
 
     def _find_repeats(self, work: Work, accepted: DataFrame) -> DataFrame:
         existing = read_table(work.spark, self._lake, SILVER_READINGS, work.table_version)

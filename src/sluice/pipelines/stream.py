@@ -13,6 +13,9 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
+from sluice.errors import SluiceError
+from sluice.tables.checkpoints import seal_offsets
+
 logger = logging.getLogger("sluice")
 
 
@@ -95,6 +98,9 @@ class Stream:
         answer: carries their requests out; never while a micro-batch runs.
         is_due: whether `tend` has work; given whether the query has drained all there was and ended.
         tend: further work of the layer's owner; never while a micro-batch runs.
+        ready: raises what keeps the query from being started; BrokerDown is waited for.
+        diagnose: what a failure of the query, given as its reason, comes from; None for nothing that has a name.
+        close: lets go of what the stream holds open.
     """
 
     layer: str
@@ -107,6 +113,9 @@ class Stream:
     answer: Callable[[], None] = lambda: None
     is_due: Callable[[bool], bool] = lambda _: False
     tend: Callable[[], object] = lambda: None
+    ready: Callable[[], None] = lambda: None
+    diagnose: Callable[[str], SluiceError | None] = lambda _: None
+    close: Callable[[], None] = lambda: None
 
 
 def start_stream(stream: Stream, gate: BatchGate, *, once: bool) -> StreamingQuery:
@@ -120,6 +129,7 @@ def start_stream(stream: Stream, gate: BatchGate, *, once: bool) -> StreamingQue
         with gate:
             began = time.monotonic()
             try:
+                seal_offsets(stream.checkpoint, batch_id)
                 report = stream.process(batch, batch_id)
             except Exception as error:
                 gate.failure = error

@@ -6,11 +6,13 @@ With kafka_producer, record_batch and embedded/ the only place that knows a Kafk
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from sluice.errors import BrokerDown, SettingsInvalid, TopicMissing
+from sluice.errors import BrokerDown, SettingsInvalid, SluiceError, TopicMissing
 from sluice.settings import Settings
 from sluice.sources.kafka_options import CONSUMER, java_options, python_options
 from sluice.sources.kafka_producer import TopicProducer
@@ -21,6 +23,8 @@ BOOTSTRAP_TIMEOUT_MS = 4_000
 # The embedded broker takes messages of 32 MiB; one fetch must be able to carry the largest.
 MAX_PARTITION_FETCH_BYTES = 32 * 1024 * 1024 + 1024 * 1024
 MAX_FETCH_BYTES = 2 * MAX_PARTITION_FETCH_BYTES
+# What brokers say that give topics no id.
+_NO_ID = str(uuid.UUID(int=0))
 
 
 def resolve_bootstrap(settings: Settings, embedded: str | None) -> str:
@@ -41,8 +45,24 @@ def resolve_bootstrap(settings: Settings, embedded: str | None) -> str:
     return found
 
 
-def require_topic(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> int:
-    """The number of partitions of a topic that exists.
+@dataclass(frozen=True)
+class LiveTopic:
+    """A topic as the broker describes it now.
+
+    Attributes:
+        topic_id: Kafka's own id, another one for each topic ever created; None from brokers that give none.
+        cluster_id: of the cluster; None likewise.
+        partitions: how many.
+    """
+
+    name: str
+    topic_id: str | None
+    cluster_id: str | None
+    partitions: int
+
+
+def require_topic(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> LiveTopic:
+    """The topic, which must exist.
 
     Args:
         bootstrap_servers: host:port,…
@@ -54,19 +74,63 @@ def require_topic(bootstrap_servers: str, topic: str, options: Mapping[str, str]
         TopicMissing: the broker has no such topic.
         SettingsInvalid: an option is unknown or wrong.
     """
-    from kafka import KafkaAdminClient
+    with TopicObserver(bootstrap_servers, topic, options) as observer:
+        return observer.look()
 
-    with _reaching(bootstrap_servers):
-        admin = KafkaAdminClient(
-            **_client(bootstrap_servers, python_options(options)), **_short_timeout(options, BOOTSTRAP_TIMEOUT_MS)
-        )
+
+class TopicObserver:
+    """Asks a broker again and again what a topic is, over one connection; for one thread.
+
+    Args:
+        bootstrap_servers, topic, options: as of require_topic.
+    """
+
+    def __init__(self, bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._topic = topic
+        self._options = options
+        self._admin: Any = None
+
+    def look(self) -> LiveTopic:
+        """The topic as it is now.
+
+        Raises:
+            BrokerDown, TopicMissing, SettingsInvalid: as require_topic.
+        """
         try:
-            partitions = len(admin.describe_topics([topic])[0]["partitions"])
-        finally:
-            admin.close()
-    if not partitions:
-        raise topic_missing(bootstrap_servers, topic)
-    return partitions
+            with _reaching(self._bootstrap_servers):
+                found = self._connected().describe_topics([self._topic])[0]
+                cluster = self._connected().describe_cluster()["cluster_id"]
+        except SluiceError:
+            self.close()
+            raise
+        if not found["partitions"]:
+            raise topic_missing(self._bootstrap_servers, self._topic)
+        topic_id = str(found.get("topic_id") or _NO_ID)
+        known_id = None if topic_id == _NO_ID else topic_id
+        return LiveTopic(self._topic, known_id, str(cluster) if cluster else None, len(found["partitions"]))
+
+    def close(self) -> None:
+        """Ends the connection; the next look makes another."""
+        if self._admin is not None:
+            self._admin.close()
+        self._admin = None
+
+    def __enter__(self) -> TopicObserver:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _connected(self) -> Any:
+        from kafka import KafkaAdminClient
+
+        if self._admin is None:
+            self._admin = KafkaAdminClient(
+                **_client(self._bootstrap_servers, python_options(self._options)),
+                **_short_timeout(self._options, BOOTSTRAP_TIMEOUT_MS),
+            )
+        return self._admin
 
 
 def topic_missing(bootstrap_servers: str, topic: str) -> TopicMissing:
@@ -84,6 +148,15 @@ def end_offsets(bootstrap_servers: str, topic: str, options: Mapping[str, str]) 
     Raises:
         BrokerDown, TopicMissing, SettingsInvalid: as require_topic.
     """
+    return {partition: end for partition, (_, end) in offset_bounds(bootstrap_servers, topic, options).items()}
+
+
+def offset_bounds(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> dict[int, tuple[int, int]]:
+    """Per partition the first offset that is still there, and the one after the last that can be read.
+
+    Raises:
+        BrokerDown, TopicMissing, SettingsInvalid: as require_topic.
+    """
     from kafka import KafkaConsumer, TopicPartition
 
     with _reaching(bootstrap_servers):
@@ -94,12 +167,13 @@ def end_offsets(bootstrap_servers: str, topic: str, options: Mapping[str, str]) 
         )
         try:
             partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-            found = consumer.end_offsets(partitions) if partitions else {}
+            first = consumer.beginning_offsets(partitions) if partitions else {}
+            end = consumer.end_offsets(partitions) if partitions else {}
         finally:
             consumer.close()
-    if not found:
+    if not end:
         raise topic_missing(bootstrap_servers, topic)
-    return {where.partition: int(offset) for where, offset in sorted(found.items())}
+    return {where.partition: (int(first[where]), int(offset)) for where, offset in sorted(end.items())}
 
 
 def range_reader(bootstrap_servers: str, options: Mapping[str, str], seconds: float) -> RangeReader:
@@ -125,7 +199,7 @@ def producer(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> 
     Raises:
         BrokerDown, TopicMissing, SettingsInvalid: as require_topic.
     """
-    partitions = require_topic(bootstrap_servers, topic, options)
+    partitions = require_topic(bootstrap_servers, topic, options).partitions
     with _reaching(bootstrap_servers):
         return TopicProducer(_client(bootstrap_servers, {}), topic, partitions, options)
 
@@ -183,8 +257,11 @@ def _reaching(bootstrap_servers: str) -> Iterator[None]:
 
 
 __all__ = [
+    "LiveTopic",
+    "TopicObserver",
     "TopicProducer",
     "end_offsets",
+    "offset_bounds",
     "producer",
     "range_reader",
     "require_topic",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice.errors import CheckpointLost
+from sluice.tables.checkpoints import mend_of
 from sluice.tables.lake import write_atomically
 
 _KEPT = 60
@@ -105,7 +106,8 @@ class Decisions:
         try:
             return path.read_text("utf-8")
         except OSError:
-            raise CheckpointLost(f"{path}, under which a batch was decided, is gone", "restore the file") from None
+            layer = self._texts.parent.name
+            raise CheckpointLost(f"{path}, under which a batch was decided, is gone", mend_of(layer)) from None
 
     def texts(self) -> dict[tuple[str, str], datetime]:
         """Kind and hash of every kept text, with the moment it was kept (UTC)."""
@@ -126,4 +128,4 @@ def _read(path: Path) -> Decision:
         promotion["decided_at"] = datetime.fromisoformat(promotion["decided_at"])
         return Decision(int(content["table_version"]), promotion, content["facts"], content["breaker"])
     except (ValueError, KeyError, TypeError):
-        raise CheckpointLost(f"the decision {path} is damaged", "restore the file from a backup") from None
+        raise CheckpointLost(f"the decision {path} is damaged", mend_of(path.parent.parent.name)) from None

@@ -53,8 +53,13 @@ class Transaction:
 def create_tables(spark: SparkSession, lake: Lake, layer: str) -> None:
     """Creates the tables that the layer's job owns, where they are absent."""
     for table in LAYER_TABLES[layer]:
-        if not lake.has_table(table):
-            _create(spark, lake, table)
+        create_table(spark, lake, table)
+
+
+def create_table(spark: SparkSession, lake: Lake, table: Table) -> None:
+    """Creates a table where it is absent."""
+    if not lake.has_table(table):
+        _create(spark, lake, table)
 
 
 def _create(spark: SparkSession, lake: Lake, table: Table) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from sluice.schemas import BRONZE_EVENTS
+from sluice.schemas import BRONZE_EVENTS, COORDINATES
+
+_STREAM = COORDINATES[:3]
 
 
 def land_records(records: DataFrame, generation: int = 1) -> DataFrame:
@@ -25,3 +29,16 @@ def land_records(records: DataFrame, generation: int = 1) -> DataFrame:
         }
     )
     return landed.select(*[F.col(name).cast(kind).alias(name) for name, kind in BRONZE_EVENTS.columns])
+
+
+def drop_decided(events: DataFrame, decided: Mapping[str, int]) -> DataFrame:
+    """The rows of bronze/events that come after the last one that was decided in their partition.
+
+    Args:
+        decided: by ``topic:topic_generation:partition`` the last offset that was; a partition not named has none.
+    """
+    if not decided:
+        return events
+    entries = [F.lit(value) for entry in sorted(decided.items()) for value in entry]
+    last = F.try_element_at(F.create_map(*entries), F.concat_ws(":", *_STREAM))
+    return events.where(F.col("offset") > F.coalesce(last.cast("bigint"), F.lit(-1)))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.tables.streamed_lake import streamed_lake
 
 from sluice.cli import run_command
 from sluice.settings import home
@@ -109,27 +110,26 @@ def test_the_owner_of_a_layer_is_told(capsys: pytest.CaptureFixture[str], lake: 
     assert "no job is running" in checks["bronze"]["found"]
 
 
-@pytest.mark.parametrize("content", ["", "v1", 'v1\n{"a": ', "garbage\n{}"])
-@pytest.mark.parametrize("folder", ["offsets", "commits"])
-def test_a_damaged_file_of_a_checkpoint_is_named(
-    capsys: pytest.CaptureFixture[str], lake: Lake, folder: str, content: str
+def test_what_is_wrong_with_a_checkpoint_is_named_with_the_command_that_mends_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    checkpoint = write_checkpoint(lake)
+    lake = streamed_lake(tmp_path / "lake")
     assert examine(capsys)[1]["checkpoints"]["status"] == "ok"
-    (checkpoint / folder / "10").write_text(content)
+    offsets, metadata = lake.checkpoint_path("silver") / "offsets" / "2", lake.checkpoint_path("gold") / "metadata"
+    offsets.write_text(offsets.read_text().replace('Version":4', 'Version":3'))
+    metadata.unlink()
     code, checks = examine(capsys)
-    assert code == 1
-    assert f"{checkpoint / folder / '10'} is damaged" in checks["checkpoints"]["found"]
+    assert (code, checks["checkpoints"]["status"]) == (1, "wrong")
+    assert f"{offsets} was changed since batch 2 began" in checks["checkpoints"]["found"]
+    assert f"{metadata} is missing" in checks["checkpoints"]["found"]
+    assert checks["checkpoints"]["mend"] == "sluice recover silver, sluice recover gold"
 
 
-def write_checkpoint(lake: Lake) -> Path:
-    checkpoint = lake.checkpoint_path("silver")
-    for folder, content in (
-        ("offsets", 'v1\n{"batchWatermarkMs":0}\n-'),
-        ("commits", 'v1\n{"nextBatchWatermarkMs":0}'),
-    ):
-        (checkpoint / folder).mkdir(parents=True)
-        for number in ("9", "10"):
-            (checkpoint / folder / number).write_text(content)
-    (checkpoint / "metadata").write_text('{"id":"x"}')
-    return checkpoint
+def test_a_lost_checkpoint_is_wrong_although_no_file_is_damaged(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    lake = streamed_lake(tmp_path / "lake")
+    shutil.rmtree(lake.checkpoint_path("bronze"))
+    code, checks = examine(capsys)
+    assert (code, checks["checkpoints"]["mend"]) == (1, "sluice recover bronze")
+    assert "is gone, but the tables of bronze hold its rows" in checks["checkpoints"]["found"]

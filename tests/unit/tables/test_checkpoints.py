@@ -58,12 +58,12 @@ def test_tables_with_rows_and_a_checkpoint_without_generation_do_not_go_on(tmp_p
 
 
 def test_a_batch_begins_after_the_version_in_which_the_one_before_it_ended(tmp_path: Path) -> None:
-    # index -1 stands before the first file of its version.
+    # index -1 stands before the first file of its version; any other is within it, so that is not read whole.
     offsets = {0: delta_offset(4, -1), 1: delta_offset(6, 2), 2: delta_offset(9, -1), 3: delta_offset(9, -1)}
     checkpoint = checkpoint_with(tmp_path, offsets)
     assert read_versions(checkpoint, 0) == (0, 3)
-    assert read_versions(checkpoint, 1) == (4, 6)
-    assert read_versions(checkpoint, 2) == (7, 8)
+    assert read_versions(checkpoint, 1) == (4, 5)
+    assert read_versions(checkpoint, 2) == (6, 8)
     # A batch that ends where it began has no version of its own.
     assert read_versions(checkpoint, 3) == (9, 8)
 
@@ -72,7 +72,7 @@ def test_an_offset_that_cannot_be_read_gives_no_version(tmp_path: Path) -> None:
     checkpoint = checkpoint_with(tmp_path, {1: delta_offset(6, 2)})
     for text in ("", "v1\n{}\n", "v1\n{}\n[1]", "v1\n{}\n{", 'v1\n{}\n{"iot.raw":{"0":1}}', "\x00"):
         (checkpoint / "offsets" / "2").write_text(text)
-        assert read_versions(checkpoint, 2) == (7, None)
+        assert read_versions(checkpoint, 2) == (6, None)
     assert read_versions(checkpoint, 3) == (None, None)
     assert read_versions(checkpoint, 0) == (0, None)
 

@@ -1,0 +1,176 @@
+"""After a checkpoint was damaged or lost, `sluice recover` and a run end in the tables of an undisturbed run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from sluice.embedded.broker import RunningBroker
+from sluice.errors import CheckpointDamaged, CheckpointLost
+from sluice.pipelines import ledger as ledger_module
+from sluice.pipelines import silver as silver_module
+from sluice.pipelines.recovery import Recovery, recover_layer
+from sluice.schemas import LAYERS, OPS_GOLD_PROMOTIONS, OPS_SILVER_PROMOTIONS, SILVER_HELD
+from sluice.tables.requests import pending_requests
+from tests.streaming.conftest import Workshop, open_workshop
+from tests.streaming.test_crash_points import FIRST, SECOND, Died, drain_until_death, dying
+from tests.streaming.test_gate import BAD, column, decide, ledger, promotion_of, with_low_guard
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A lake with one batch promoted and a second one waiting in the topic, and what it must end in."""
+
+    workshop: Workshop
+    expected: dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def scene(spark: SparkSession, broker: RunningBroker, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    folder = tmp_path_factory.mktemp("scene")
+    calm = open_workshop(spark, broker, folder / "calm")
+    ready = calm.with_settings(lake__path=str(folder / "ready"))
+    calm.send(FIRST)
+    calm.drain()
+    shutil.copytree(calm.lake.path, ready.lake.path)
+    calm.send(SECOND)
+    calm.drain()
+    return Scene(ready, calm.content())
+
+
+@pytest.fixture
+def workshop(scene: Scene, tmp_path: Path) -> Workshop:
+    """The scene's lake as a copy of the test's own."""
+    shutil.copytree(scene.workshop.lake.path, tmp_path / "lake")
+    return scene.workshop.with_settings(lake__path=str(tmp_path / "lake"))
+
+
+def recover(workshop: Workshop, layer: str) -> Recovery:
+    recovery = recover_layer(workshop.settings, layer, spark=workshop.spark)
+    assert recovery.rebuilt
+    return recovery
+
+
+def change_a_digit(checkpoint: Path) -> None:
+    path = checkpoint / "offsets" / "0"
+    text = path.read_text("utf-8")
+    changed = text.replace('"0":6', '"0":5').replace('"reservoirVersion":2', '"reservoirVersion":1')
+    assert changed != text
+    path.write_text(changed, "utf-8")
+
+
+Damaging = Callable[[Path], object]
+
+
+@pytest.mark.parametrize(
+    ("damage", "error"),
+    [
+        pytest.param(change_a_digit, CheckpointDamaged, id="a changed digit"),
+        pytest.param(shutil.rmtree, CheckpointLost, id="gone", marks=pytest.mark.soak),
+    ],
+)
+def test_a_damaged_checkpoint_of_every_layer_is_refused_and_recovered(
+    workshop: Workshop, scene: Scene, damage: Damaging, error: type[Exception]
+) -> None:
+    before = workshop.content()
+    for layer in LAYERS:
+        damage(workshop.lake.checkpoint_path(layer))
+        with pytest.raises(error, match=layer):
+            workshop.drain([layer])
+    assert workshop.content() == before
+    for layer in LAYERS:
+        recover(workshop, layer)
+    workshop.drain()
+    assert workshop.content() == scene.expected
+    assert_the_ledgers_add_up(workshop)
+
+
+# Of SECOND's four: what had been placed, and what comes before it; the rest is the next batch's.
+FINISHED = {
+    2: "2 in, 1 promoted, 0 quarantined, 1 duplicate, 0 held",
+    3: "4 in, 1 promoted, 2 quarantined, 1 duplicate, 0 held",
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "is_gone"),
+    [
+        pytest.param(2, True, id="before quarantine, nothing left"),
+        pytest.param(3, True, id="before duplicates, nothing left", marks=pytest.mark.soak),
+        pytest.param(2, False, id="before quarantine, the decision left", marks=pytest.mark.soak),
+    ],
+)
+def test_a_promotion_that_died_half_way_is_finished_without_its_checkpoint(
+    workshop: Workshop, scene: Scene, monkeypatch: pytest.MonkeyPatch, call: int, is_gone: bool
+) -> None:
+    workshop.drain(["bronze"])
+    with monkeypatch.context() as patch:
+        patch.setattr(silver_module, "append", dying(silver_module.append, call))
+        drain_until_death(workshop, ["silver"])
+    # Gold reads what the promotion has placed before it is finished.
+    workshop.drain(["gold"])
+    checkpoint = workshop.lake.checkpoint_path("silver")
+    shutil.rmtree(checkpoint) if is_gone else (checkpoint / "offsets" / "1").write_text("")
+    recovery = recover(workshop, "silver")
+    assert [line.partition(": ")[2] for line in recovery.finished] == [FINISHED[call]]
+    workshop.drain(["silver", "gold"])
+    assert workshop.content() == scene.expected
+    assert_the_ledgers_add_up(workshop)
+
+
+@pytest.mark.soak
+def test_a_recovery_that_dies_before_its_ledger_row_is_done_again(
+    workshop: Workshop, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.drain(["bronze"])
+    with monkeypatch.context() as patch:
+        patch.setattr(silver_module, "append", dying(silver_module.append, 2))
+        drain_until_death(workshop, ["silver"])
+    shutil.rmtree(workshop.lake.checkpoint_path("silver"))
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_module, "append", dying(ledger_module.append, 1))
+        with pytest.raises(Exception, match="Died"):
+            recover(workshop, "silver")
+    recover(workshop, "silver")
+    workshop.drain(["silver", "gold"])
+    assert workshop.content() == scene.expected
+    assert_the_ledgers_add_up(workshop)
+
+
+@pytest.mark.soak
+def test_an_approval_that_died_half_way_is_finished_without_its_checkpoint(
+    spark: SparkSession, broker: RunningBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop = with_low_guard(open_workshop(spark, broker, tmp_path / "lake"), tmp_path / "suites")
+    workshop.send(BAD)
+    workshop.drain(["bronze", "silver"])
+    with monkeypatch.context() as patch:
+        patch.setattr(silver_module, "append", dying(silver_module.append, 2))
+        with pytest.raises(Died):
+            decide(workshop, "silver", "approve", promotion_of(workshop, "silver", 0))
+    shutil.rmtree(workshop.lake.checkpoint_path("silver"))
+    assert recover(workshop, "silver").finished[0].endswith("5 in, 1 promoted, 3 quarantined, 1 duplicate, 0 held")
+    # The request is still there; this answers it.
+    workshop.drain(["silver"])
+    assert ledger(workshop) == [
+        ("batch", "HOLD", 5, 0, 0, 0, 5),
+        ("approve", "PROMOTE_WITH_WARNINGS", 5, 1, 3, 1, 0),
+    ]
+    approved = workshop.read(OPS_SILVER_PROMOTIONS).where("kind = 'approve'").collect()[0]
+    assert (approved["decided_by"], approved["why"].startswith("approved by ann: looked at it; ")) == ("ann", True)
+    assert set(column(workshop, SILVER_HELD, "status")) == {"approved"}
+    assert not pending_requests(workshop.lake, "silver")
+
+
+def assert_the_ledgers_add_up(workshop: Workshop) -> None:
+    for table in (OPS_SILVER_PROMOTIONS, OPS_GOLD_PROMOTIONS):
+        for row in workshop.read(table).collect():
+            placed = ("rows_promoted", "rows_quarantined", "rows_duplicate", "rows_held")
+            assert row["rows_in"] == sum(row[name] for name in placed), row
+    counted = workshop.read(OPS_SILVER_PROMOTIONS).where("kind = 'batch'").groupBy().sum("rows_in").collect()[0][0]
+    assert counted == len(FIRST) + len(SECOND)
