@@ -34,8 +34,12 @@ class LayerRun:
         self.is_paused = False
 
     def start(self) -> None:
-        """Starts the query, unless the gate's breaker is open."""
-        self._stream.answer()
+        """Starts the query, unless the gate's breaker is open.
+
+        Raises:
+            StreamFailed: what people asked for could not be carried out.
+        """
+        self._named(self._stream.answer)
         resumes_at = self._stream.next_try()
         self.is_paused = resumes_at is not None
         if resumes_at is not None:
@@ -67,10 +71,7 @@ class LayerRun:
         elif not self.is_paused:
             self._raise_failure()
         self._between_batches(self._stream.has_requests, self._stream.answer)
-        try:
-            self._between_batches(lambda: self._stream.is_due(has_ended), self._stream.tend)
-        except (Py4JJavaError, PySparkException) as error:
-            raise self._failed(_reason(error)) from error
+        self._between_batches(lambda: self._stream.is_due(has_ended), self._stream.tend)
 
     def close(self, grace_seconds: float) -> None:
         """Lets the running micro-batch finish within the grace, then stops the query."""
@@ -97,9 +98,15 @@ class LayerRun:
     def _between_batches(self, is_wanted: Callable[[], bool], work: Callable[[], object]) -> None:
         if is_wanted() and self._gate.take_turn(_TURN_SECONDS):
             try:
-                work()
+                self._named(work)
             finally:
                 self._gate.end_turn()
+
+    def _named(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except (Py4JJavaError, PySparkException) as error:
+            raise self._failed(reason_of(error)) from error
 
     def _raise_failure(self) -> None:
         failure = self._query.exception() if self._query else None
@@ -107,14 +114,14 @@ class LayerRun:
             return
         if isinstance(self._gate.failure, SluiceError):
             raise self._gate.failure
-        raise self._failed(_reason(self._gate.failure or failure))
+        raise self._failed(reason_of(self._gate.failure or failure))
 
     def _failed(self, reason: str) -> StreamFailed:
         hint = "mend the cause and start it again; it goes on where it was"
         return StreamFailed(f"{self.layer} stopped: {reason}", hint)
 
 
-def _reason(failure: Exception) -> str:
+def reason_of(failure: Exception) -> str:
     """The first cause in one line."""
     if isinstance(failure, Py4JJavaError):
         cause = failure.java_exception

@@ -10,6 +10,8 @@ from typing import Any
 from sluice.errors import CheckpointLost
 from sluice.tables.lake import write_atomically
 
+_GENERATION = "generation"
+
 
 def generation_of(checkpoint: Path, *, has_history: bool, layer: str) -> str:
     """The checkpoint's own id, made when the checkpoint is new.
@@ -21,8 +23,7 @@ def generation_of(checkpoint: Path, *, has_history: bool, layer: str) -> str:
         CheckpointLost: the tables hold rows, but the checkpoint that wrote them is not there. Going on would
             read everything a second time.
     """
-    path = checkpoint / "generation"
-    if path.exists() and (found := path.read_text("utf-8").strip()):
+    if found := read_generation(checkpoint):
         return found
     if has_history:
         raise CheckpointLost(
@@ -30,8 +31,14 @@ def generation_of(checkpoint: Path, *, has_history: bool, layer: str) -> str:
             "restore the folder from a backup, or start a new lake (lake.path)",
         )
     made = uuid.uuid4().hex[:12]
-    write_atomically(path, made + "\n")
+    write_atomically(checkpoint / _GENERATION, made + "\n")
     return made
+
+
+def read_generation(checkpoint: Path) -> str | None:
+    """The checkpoint's own id, None where it has none yet."""
+    path = checkpoint / _GENERATION
+    return (path.read_text("utf-8").strip() or None) if path.exists() else None
 
 
 def read_versions(checkpoint: Path, batch_id: int) -> tuple[int | None, int | None]:
