@@ -18,6 +18,7 @@ from sluice.commands import (
     gate,
     generate,
     importing,
+    quarantine,
     query,
     recover,
     run,
@@ -26,6 +27,7 @@ from sluice.commands import (
 )
 from sluice.commands import gate_check as _gate_check  # noqa: F401 (adds to the commands of gate)
 from sluice.commands import gate_decisions as _gate_decisions  # noqa: F401 (as well)
+from sluice.commands import quarantine_decisions as _quarantine_decisions  # noqa: F401 (those of quarantine)
 from sluice.commands.context import Invocation
 from sluice.errors import EXIT_DONE, EXIT_USAGE, SluiceError, print_error
 
@@ -53,7 +55,22 @@ def _globals(
     ctx.obj = Invocation(config, assignments or [])
 
 
-for module in (broker, status, generate, importing, run, audit, query, trace, gate, docs, demo, doctor, recover):
+for module in (
+    broker,
+    status,
+    generate,
+    importing,
+    run,
+    audit,
+    query,
+    trace,
+    gate,
+    quarantine,
+    docs,
+    demo,
+    doctor,
+    recover,
+):
     module.register(app)
 
 

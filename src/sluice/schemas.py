@@ -72,6 +72,12 @@ REFUSING_VERDICTS = (HOLD, ERROR)
 BATCH = "batch"
 APPROVE = "approve"
 REJECT = "reject"
+# … or about quarantined records, of whichever promotions.
+REPLAY = "replay"
+DISCARD = "discard"
+
+# Where silver refused a record: it cannot be read, breaks a critical row rule, or contradicts the event it repeats.
+STAGES = ("parse", "rules", "deduplicate")
 
 # Where held rows stand.
 HELD_OPEN = "open"
@@ -122,8 +128,13 @@ GOOD_ABOVE, WARNING_FROM = 95.0, 80.0
 
 # The device_id under which scores stand of records whose device is not known.
 UNREADABLE_DEVICE = "(unreadable)"
-# Where quarantined rows stand that have gone nowhere else.
-QUARANTINE_COUNTED = ("open", "discarded")
+
+# Where quarantined rows stand; those that were replayed are a place of the record no longer.
+QUARANTINE_OPEN = "open"
+QUARANTINE_REPLAYED = "replayed"
+QUARANTINE_DISCARDED = "discarded"
+QUARANTINE_STATUSES = (QUARANTINE_OPEN, QUARANTINE_REPLAYED, QUARANTINE_DISCARDED)
+QUARANTINE_COUNTED = (QUARANTINE_OPEN, QUARANTINE_DISCARDED)
 
 # How far an event's time may lie ahead of the Kafka timestamp of its record.
 ACCEPTED_SECONDS_AHEAD = 300

@@ -10,7 +10,7 @@ import os
 import reprlib
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,8 +20,8 @@ from sluice.errors import SettingsInvalid, YamlInvalid
 ENVIRONMENT_PREFIX = "SLUICE_"
 # Environment variables of the prefix that are not settings.
 RESERVED_VARIABLES = frozenset({"SLUICE_HOME"})
-MAX_YAML_BYTES = 16 * 1024 * 1024
-MAX_YAML_ALIASES = 100
+TOPIC_PATTERN = r"^[A-Za-z0-9._-]{1,249}$"
+MAX_YAML_BYTES, MAX_YAML_ALIASES = 16 * 1024 * 1024, 100
 # Settings that are paths, and therefore relative to where they were written.
 PATH_SETTINGS = (
     "lake.path",
@@ -45,7 +45,7 @@ class LakeSettings(_Section):
 
 class KafkaSettings(_Section):
     bootstrap_servers: str | None
-    topic: str = Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    topic: str = Field(pattern=TOPIC_PATTERN)
     options: dict[str, str]
     wait_seconds: float = Field(ge=0)
 
@@ -85,6 +85,11 @@ class SilverSettings(_Section):
     late_after_seconds: float = Field(gt=0)
 
 
+class QuarantineSettings(_Section):
+    publish_topic: str | None = Field(pattern=TOPIC_PATTERN)
+    publish_stages: tuple[Literal["parse", "rules", "deduplicate"], ...] = Field(min_length=1)
+
+
 class GoldSettings(_Section):
     trigger_seconds: float = Field(ge=0)
     max_megabytes_per_batch: int = Field(ge=1)
@@ -120,6 +125,7 @@ class Settings(_Section):
     queries: FileSettings
     bronze: BronzeSettings
     silver: SilverSettings
+    quarantine: QuarantineSettings
     gold: GoldSettings
     gate: GateSettings
     run: RunSettings

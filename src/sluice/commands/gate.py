@@ -165,7 +165,8 @@ def _print_explanation(found: Explanation) -> None:
     from sluice.serving.values import cell
 
     row = found.promotion
-    say(f"{row['promotion_id']}: {row['verdict'] or 'no ledger row yet'}")
+    verdict = row["verdict"] or ("no verdict, no gate decided it" if row["kind"] else "no ledger row yet")
+    say(f"{row['promotion_id']}: {verdict}")
     for name in ("layer", "kind", "parent_promotion_id", "decided_at", "decided_by", "why", "score", "gate_seconds"):
         if row[name] is not None:
             say(f"  {name:<20} {cell(row[name])}")

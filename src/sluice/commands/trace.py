@@ -136,7 +136,8 @@ def _print_promotions(event: Event) -> None:
         hashes = ", ".join(f"{kind} {row[f'{kind}_hash'][:12]}" for kind in _KINDS if row[f"{kind}_hash"])
         why = f"; {row['why']}" if row["why"] else ""
         by = f" by {row['decided_by']}" if row["decided_by"] else ""
-        say(f"  promotion {row['promotion_id']}: {row['kind']}, {row['verdict']}{by}; {hashes or 'no hashes'}{why}")
+        decided = f"{row['kind']}, {row['verdict'] or 'no verdict'}{by}"
+        say(f"  promotion {row['promotion_id']}: {decided}; {hashes or 'no hashes'}{why}")
 
 
 _KINDS = ("suite", "contract", "registry")

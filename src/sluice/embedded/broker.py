@@ -73,33 +73,34 @@ def running_broker(data_path: Path) -> RunningBroker | None:
 
 
 def start_broker(settings: Settings, *, topic: str | None = None) -> RunningBroker:
-    """The broker of these settings, started if it was not up, with the topic in it.
+    """The broker of these settings, started if it was not up, with its topics in it.
 
     It runs on after this process. Its data survives a stop and a kill. When two processes start it at once,
     the second waits and is given the first one's.
 
     Args:
-        settings: section broker; kafka.topic names the topic.
-        topic: created instead of kafka.topic; one that is there keeps its partitions.
+        settings: section broker; kafka.topic and, if it is set, quarantine.publish_topic name the topics.
+        topic: created instead of those; one that is there keeps its partitions.
 
     Raises:
         BrokerFailed: it does not start, or a port is in use; holds what the broker said.
         JarsMissing, JavaMissing: as their names say.
     """
     data_path = settings.broker.data_path
-    name = topic or settings.kafka.topic
+    names = [topic] if topic else [settings.kafka.topic, settings.quarantine.publish_topic]
     running = running_broker(data_path)
     if running is None:
         with _only_one(data_path):
             running = running_broker(data_path) or _adopt(data_path) or _start(settings)
     from kafka.errors import KafkaError
 
-    try:
-        create_topic(running.bootstrap_servers, name, settings.broker.partitions)
-    except KafkaError as error:
-        raise BrokerFailed(
-            f"the broker does not create the topic {name}: {refusal(error)}", _see_logs(data_path)
-        ) from None
+    for name in filter(None, names):
+        try:
+            create_topic(running.bootstrap_servers, name, settings.broker.partitions)
+        except KafkaError as error:
+            raise BrokerFailed(
+                f"the broker does not create the topic {name}: {refusal(error)}", _see_logs(data_path)
+            ) from None
     return running
 
 

@@ -1,8 +1,10 @@
-"""What people decide about held rows: carried out by the owner of the layer, once, however often it is asked."""
+"""What people ask of a layer's owner: carried out between micro-batches, once, however often it is asked."""
 
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any, Protocol
 
@@ -13,7 +15,8 @@ from sluice import schemas
 from sluice.errors import SluiceError
 from sluice.pipelines.ledger import record_promotion
 from sluice.schemas import HELD_TABLES, LEDGERS
-from sluice.tables.decisions import Decision
+from sluice.tables.checkpoints import read_generation
+from sluice.tables.decisions import Decision, Decisions
 from sluice.tables.delta import Transaction, change_status, read_table
 from sluice.tables.lake import Lake
 from sluice.tables.requests import Answer, Request, answer_request, pending_requests
@@ -28,23 +31,47 @@ class Approving(Protocol):
     @property
     def layer(self) -> str: ...
 
+    @property
+    def own_actions(self) -> Mapping[str, Callable[[SparkSession, Lake, Request], Answer]]:
+        """What this layer alone is asked for, by the action of the request."""
+        ...
+
     def approve(self, spark: SparkSession, parent: str, by: str, why: str) -> Decision:
         """Promotes what is held of a promotion."""
         ...
 
 
 def answer_pending(spark: SparkSession, lake: Lake, job: Approving) -> None:
-    """Carries out the layer's pending requests, oldest first, and answers each."""
-    for request in pending_requests(lake, job.layer):
+    """Carries out the layer's pending requests, oldest first, and answers each.
+
+    While a micro-batch that was interrupted is not finished, they wait: it was compared with silver as it then was,
+    and would not see what they promote.
+    """
+    requests = pending_requests(lake, job.layer)
+    if requests and unfinished_batch(spark, lake, job.layer):
+        return
+    for request in requests:
         try:
-            answer = _carry_out(spark, lake, job, request)
+            own = job.own_actions.get(request.action)
+            answer = own(spark, lake, request) if own else _decide_hold(spark, lake, job, request)
         except SluiceError as error:
             answer = Answer(False, f"{error.message}; {error.hint}" if error.hint else error.message)
         logger.info("%s: %s", job.layer, answer.message)
         answer_request(lake, request, answer)
 
 
-def _carry_out(spark: SparkSession, lake: Lake, job: Approving, request: Request) -> Answer:
+def unfinished_batch(spark: SparkSession, lake: Lake, layer: str) -> str | None:
+    """The promotion_id of a micro-batch that was decided and has no ledger row yet; the stream finishes it first."""
+    checkpoint = lake.checkpoint_path(layer)
+    latest = Decisions(checkpoint).latest(schemas.BATCH, sys.maxsize, 1)
+    if not latest or not latest[0].promotion_id.startswith(f"{layer}-{read_generation(checkpoint)}-"):
+        return None
+    promotion_id = latest[0].promotion_id
+    ledger = read_table(spark, lake, LEDGERS[layer])
+    return promotion_id if ledger.where(F.col("promotion_id") == promotion_id).isEmpty() else None
+
+
+def _decide_hold(spark: SparkSession, lake: Lake, job: Approving, request: Request) -> Answer:
     ledger = read_table(spark, lake, LEDGERS[job.layer])
     mine = ledger.where((F.col("promotion_id") == request.subject) | (F.col("parent_promotion_id") == request.subject))
     rows = {row["kind"]: row for row in mine.collect()}

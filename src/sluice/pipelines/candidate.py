@@ -20,6 +20,7 @@ from sluice.pipelines.silver_work import Work
 from sluice.quality.docs_page import result_path
 from sluice.quality.gate import Gate
 from sluice.quality.results import suite_result
+from sluice.schemas import BATCH
 from sluice.settings import Settings
 from sluice.tables.decisions import Decision
 from sluice.tables.lake import Lake, write_atomically
@@ -46,7 +47,7 @@ class LiveCandidate:
             decided: FLAGGED_COLUMNS, no suspects, kept in memory: they are read once more.
         """
         path = result_path(self._lake.path, LIVE_FOLDER, work.promotion_id)
-        if self._path is None or work.parent or not decision.promotion["rows_in"] or path.exists():
+        if self._path is None or work.kind != BATCH or not decision.promotion["rows_in"] or path.exists():
             return
         try:
             write_atomically(path, json.dumps(self._judge(work, decided, decision), default=str) + "\n")

@@ -26,7 +26,8 @@ from sluice.tables.lake import Lake, write_atomically
 
 # So many batches pass between two looks at how many results there are.
 _PRUNED_EVERY = 500
-_OVERRIDDEN = "approved by {by}: {why}"
+# What was done where a person asked for it.
+_DONE = {schemas.APPROVE: "approved", schemas.REPLAY: "replayed"}
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,13 @@ class Question:
         rows: the ledger's counts, should the batch be promoted; `rows_in` is their sum.
         counts: per row rule what the pass counted, by rule_id.
         facts: what batch rules judge, by batch column.
-        overridden: who approves a batch that was held, and why; None for a batch that comes for the first time.
+        overridden: who asked for it, and why; None for a batch that comes for the first time.
+        kind: batch, or what a person asked for.
+        covers: see `Decision.covers`.
     """
 
     promotion_id: str
-    batch_id: int
+    batch_id: int | None
     table_version: int
     rulebook: Rulebook
     rows: Mapping[str, int]
@@ -53,6 +56,8 @@ class Question:
     position: Mapping[str, Any] = field(default_factory=dict)
     parent: str | None = None
     overridden: tuple[str, str] | None = None
+    kind: str = schemas.BATCH
+    covers: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class Gatekeeper:
         """The gate's decision, on disk with everything a replay needs.
 
         Raises:
-            GateBroken: the gate cannot judge what a person approves; a micro-batch it cannot judge is held.
+            GateBroken: the gate cannot judge what a person asks for; a micro-batch it cannot judge is held.
         """
         began = time.monotonic()
         judgement = self._gate(question).judge(question.facts, question.counts)
@@ -113,9 +118,9 @@ class Gatekeeper:
             # A minute of gold is held by itself; only a batch of which nothing is left is a hold.
             verdict = schemas.PROMOTE_WITH_WARNINGS if question.rows["rows_promoted"] else schemas.HOLD
         if question.overridden:
-            why = _OVERRIDDEN.format(by=question.overridden[0], why=question.overridden[1])
+            why = _asked(question.kind, *question.overridden)
         breaker = self.breaker()
-        if question.overridden is None:
+        if question.overridden is None and question.batch_id is not None:
             breaker = breaker.after(verdict, question.batch_id, question.decided_at, self._settings.holds_to_open)
         promotion = {
             **self._described(question),
@@ -128,7 +133,7 @@ class Gatekeeper:
         if verdict != schemas.EMPTY:
             promotion["docs_page"] = docs_page(self._layer, question.promotion_id)
             self._keep_result(question, judgement, promotion)
-        decision = Decision(question.table_version, promotion, question.facts, breaker.as_json())
+        decision = Decision(question.table_version, promotion, question.facts, breaker.as_json(), question.covers)
         self._keep_texts(question)
         self.decisions.keep(decision)
         return decision
@@ -158,8 +163,10 @@ class Gatekeeper:
         moment = self.breaker().next_try(self._settings.probe_after_seconds)
         return moment if moment and moment > datetime.now(timezone.utc) else None
 
-    def past_facts(self, batch_id: int) -> list[Mapping[str, float | None]]:
-        """The facts of the last batches before this one that were not empty, oldest first."""
+    def past_facts(self, batch_id: int | None) -> list[Mapping[str, float | None]]:
+        """The facts of the last batches before this one that were not empty, oldest first; of no batch none."""
+        if batch_id is None:
+            return []
         decisions = self.decisions.latest(schemas.BATCH, batch_id, HISTORY_BATCHES)
         return [decision.facts for decision in decisions if decision.verdict != schemas.EMPTY]
 
@@ -171,11 +178,11 @@ class Gatekeeper:
 
     def _described(self, question: Question) -> dict[str, Any]:
         hashes = question.rulebook.hashes
-        by = question.overridden[0] if question.overridden else None
+        by = (question.overridden[0] or None) if question.overridden else None
         return {
             "promotion_id": question.promotion_id,
             "layer": self._layer,
-            "kind": schemas.APPROVE if question.overridden else schemas.BATCH,
+            "kind": question.kind,
             "parent_promotion_id": question.parent,
             "batch_id": question.batch_id,
             **question.position,
@@ -194,13 +201,17 @@ class Gatekeeper:
         result = suite_result(suite, judgement.row_results, judgement.batch_results, meta)
         path = result_path(self._lake.path, self._layer, question.promotion_id)
         write_atomically(path, json.dumps(result, default=str) + "\n")
-        if question.batch_id % _PRUNED_EVERY == 0:
+        if question.batch_id is not None and question.batch_id % _PRUNED_EVERY == 0:
             for old in newest_first(path.parent)[self._settings.keep_results :]:
                 old.unlink(missing_ok=True)
 
     def _keep_texts(self, question: Question) -> None:
         for name, digest in question.rulebook.hashes.items():
             self.decisions.keep_text(name, digest, question.rulebook.texts[name])
+
+
+def _asked(kind: str, by: str, why: str) -> str:
+    return f"{_DONE[kind]}{f' by {by}' if by else ''}: {why}"
 
 
 def newest_first(folder: Path) -> list[Path]:

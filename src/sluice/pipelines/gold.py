@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -127,6 +128,8 @@ class GoldJob:
     """
 
     layer = LAYER
+    # People ask gold for nothing but decisions about holds.
+    own_actions: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, settings: Settings, lake: Lake, rulebook: Rulebook, generation: str) -> None:
         self._lake = lake
@@ -243,6 +246,7 @@ class GoldJob:
             position,
             work.parent,
             work.overridden,
+            schemas.APPROVE if work.overridden else schemas.BATCH,
         )
         return self.keeper.decide(question)
 

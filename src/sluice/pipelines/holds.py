@@ -1,10 +1,10 @@
-"""A person's decision about a hold: given to the layer's owner, or carried out here where there is none."""
+"""What a person asks of a layer: given to its owner, or carried out here where there is none."""
 
 from __future__ import annotations
 
 import time
 
-from sluice.errors import LayerLocked, PromotionUnknown, RequestUnanswered
+from sluice.errors import LayerLocked, PromotionUnknown, RequestUnanswered, StreamFailed
 from sluice.schemas import LEDGERS
 from sluice.serving.lake import open_lake
 from sluice.serving.promotions import explain_promotion
@@ -29,20 +29,30 @@ def decide_hold(settings: Settings, action: str, promotion_id: str, by: str, why
         LakeMissing, PromotionUnknown: there is nothing to decide about.
         RequestUnanswered: the owner has not answered in time; the request stays.
     """
-    lake = Lake(settings.lake.path)
     layer = _layer_of(settings, promotion_id)
-    request = submit_request(lake, layer, action, promotion_id, by, why)
+    request = submit_request(Lake(settings.lake.path), layer, action, promotion_id, by, why)
+    return await_answer(settings, request, wait_seconds)
+
+
+def await_answer(settings: Settings, request: Request, wait_seconds: float) -> Answer:
+    """The answer of the layer's owner to a request, or of this process, which becomes the owner where nobody is.
+
+    Raises:
+        RequestUnanswered: there is none in time, or a micro-batch must be finished first; the request stays.
+        StreamFailed: it could not be carried out here; the request stays.
+    """
+    lake = Lake(settings.lake.path)
     deadline = time.monotonic() + wait_seconds
     while time.monotonic() < deadline:
         if answer := find_answer(lake, request):
             return answer
-        if layer_owner(lake, layer) is None:
+        if layer_owner(lake, request.layer) is None:
             _carry_out(settings, lake, request)
         else:
             time.sleep(_POLL_SECONDS)
     raise RequestUnanswered(
-        f"the owner of {layer} has not answered within {wait_seconds:g} s",
-        "the request stays, and is carried out after the running micro-batch: sluice gate ls",
+        f"the owner of {request.layer} has not answered within {wait_seconds:g} s",
+        "the request stays, and is carried out after the running micro-batch: sluice gate history",
     )
 
 
@@ -55,19 +65,36 @@ def _layer_of(settings: Settings, promotion_id: str) -> str:
 
 
 def _carry_out(settings: Settings, lake: Lake, request: Request) -> None:
-    from sluice.pipelines.approvals import answer_pending
-    from sluice.pipelines.gold import open_gold
-    from sluice.pipelines.silver import open_silver
-    from sluice.session import open_session
-
     try:
         with own_layer(lake, request.layer):
-            spark = open_session(settings, f"sluice gate {request.action}")
-            try:
-                job = open_silver(spark, settings) if request.layer == "silver" else open_gold(spark, settings)
-                answer_pending(spark, lake, job)
-            finally:
-                spark.stop()
+            _answer_as_owner(settings, lake, request)
     except LayerLocked:
         # A job has started meanwhile: it will answer.
         return
+
+
+def _answer_as_owner(settings: Settings, lake: Lake, request: Request) -> None:
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+
+    from sluice.pipelines.approvals import answer_pending
+    from sluice.pipelines.gold import open_gold
+    from sluice.pipelines.running import reason_of
+    from sluice.pipelines.silver import open_silver
+    from sluice.session import open_session
+
+    layer = request.layer
+    spark = open_session(settings, f"sluice: {request.action}")
+    try:
+        job = open_silver(spark, settings) if layer == "silver" else open_gold(spark, settings)
+        answer_pending(spark, lake, job)
+    except (Py4JJavaError, PySparkException) as error:
+        hint = "mend the cause and give the command again; it goes on where it was"
+        raise StreamFailed(f"{request.action} could not be carried out: {reason_of(error)}", hint) from error
+    finally:
+        spark.stop()
+    if find_answer(lake, request) is None:
+        raise RequestUnanswered(
+            f"{layer} was interrupted in the middle of a micro-batch, which must be finished first",
+            f"sluice run --once --layers {layer} finishes it, and then carries the request out",
+        )

@@ -43,8 +43,9 @@ class LayerRun:
         Raises:
             BrokerDown: it was away for too long.
             SluiceError: what the stream says that it must not be started for.
+            StreamFailed: what people asked for could not be carried out.
         """
-        self._stream.answer()
+        self._named(self._stream.answer)
         resumes_at = self._stream.next_try()
         self.is_paused = resumes_at is not None
         if resumes_at is not None:
@@ -87,10 +88,7 @@ class LayerRun:
         elif not self.is_paused:
             self._look_for_failure()
         self._between_batches(self._stream.has_requests, self._stream.answer)
-        try:
-            self._between_batches(lambda: self._stream.is_due(has_ended), self._stream.tend)
-        except (Py4JJavaError, PySparkException) as error:
-            raise self._failed(_reason(error)) from error
+        self._between_batches(lambda: self._stream.is_due(has_ended), self._stream.tend)
 
     def close(self, grace_seconds: float) -> None:
         """Lets the running micro-batch finish within the grace, then stops the query."""
@@ -118,15 +116,21 @@ class LayerRun:
     def _between_batches(self, is_wanted: Callable[[], bool], work: Callable[[], object]) -> None:
         if is_wanted() and self._gate.take_turn(_TURN_SECONDS):
             try:
-                work()
+                self._named(work)
             finally:
                 self._gate.end_turn()
+
+    def _named(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except (Py4JJavaError, PySparkException) as error:
+            raise self._failed(reason_of(error)) from error
 
     def _look_for_failure(self) -> None:
         failure = self._query.exception() if self._query else None
         if failure is None or self._gate.is_paused:
             return
-        reason = _reason(self._gate.failure or failure)
+        reason = reason_of(self._gate.failure or failure)
         named = self._gate.failure if isinstance(self._gate.failure, SluiceError) else self._stream.diagnose(reason)
         if isinstance(named, BrokerDown):
             self._query = None
@@ -139,7 +143,7 @@ class LayerRun:
         return StreamFailed(f"{self.layer} stopped: {reason}", hint)
 
 
-def _reason(failure: Exception) -> str:
+def reason_of(failure: Exception) -> str:
     """The first cause in one line."""
     if isinstance(failure, Py4JJavaError):
         cause = failure.java_exception

@@ -18,9 +18,11 @@ from pyspark.sql import functions as F
 from sluice import schemas
 from sluice.pipelines.approvals import answer_pending
 from sluice.pipelines.candidate import LiveCandidate
+from sluice.pipelines.dead_letters import DeadLetters
 from sluice.pipelines.gatekeeper import Gatekeeper
 from sluice.pipelines.kept import Keeper, kept_in_memory
 from sluice.pipelines.ledger import Configs, record_promotion
+from sluice.pipelines.quarantine import Action, quarantine_actions, settle_replayed
 from sluice.pipelines.reader import open_reader
 from sluice.pipelines.rulebook import (
     RowRules,
@@ -80,6 +82,7 @@ def silver_stream(spark: SparkSession, settings: Settings) -> Stream:
     """
     lake = Lake(settings.lake.path)
     job = open_silver(spark, settings)
+    letters = DeadLetters(settings, lake)
     limit = f"{settings.silver.max_megabytes_per_batch}m"
     events = spark.readStream.format("delta").option("maxBytesPerTrigger", limit).load(lake.table_path(BRONZE_EVENTS))
     checkpoint = lake.checkpoint_path(LAYER)
@@ -93,6 +96,8 @@ def silver_stream(spark: SparkSession, settings: Settings) -> Stream:
         job.keeper.next_try,
         lambda: bool(pending_requests(lake, LAYER)),
         lambda: answer_pending(spark, lake, job),
+        letters.is_due,
+        letters.publish,
     )
 
 
@@ -130,7 +135,7 @@ class SilverJob:
         """Carries out one micro-batch, or what is left of it after a crash."""
         promotion_id = f"{LAYER}-{self._generation}-{batch_id}"
         transaction = Transaction(f"{LAYER}:{self._generation}", batch_id)
-        decision = self._carry_out(self._begin(as_records(events), promotion_id, batch_id, transaction))
+        decision = self.carry_out(self.begin(as_records(events), promotion_id, batch_id, transaction))
         return BatchReport(decision.promotion["rows_in"], _told(decision), pauses=self.keeper.breaker().is_open)
 
     def approve(self, spark: SparkSession, parent: str, by: str, why: str) -> Decision:
@@ -144,9 +149,9 @@ class SilverJob:
         records = held.where((F.col("promotion_id") == parent) & (F.col("status") != schemas.HELD_REJECTED))
         batch_id = int(parent.rsplit("-", 1)[1])
         transaction = Transaction(f"{LAYER}:{schemas.APPROVE}:{parent}", 0)
-        work = self._begin(as_records(records), promotion_id, batch_id, transaction)
-        work.parent, work.overridden = parent, (by, why)
-        return self._carry_out(work)
+        work = self.begin(as_records(records), promotion_id, batch_id, transaction)
+        work.kind, work.parent, work.overridden = schemas.APPROVE, parent, (by, why)
+        return self.carry_out(work)
 
     def place(self, records: DataFrame, promotion_id: str) -> None:
         """Puts records where they belong, as part of a promotion that was decided before: the gate is not asked.
@@ -161,13 +166,45 @@ class SilverJob:
             spark, records, promotion_id, batch_id, transaction, self._rulebook, rules, reader, None, version, now
         )
         with kept_in_memory() as keeper:
-            decided = self._judge(work, keeper)
+            decided = self.judge(work, keeper)
             accepted = decided.where(F.col("state") == ACCEPTED)
-            repeats = self._settle_repeats(work, accepted, keeper)
+            repeats = keeper.settle(self.find_repeats(work, accepted))
+            work.count_repeats(repeats)
             self._write(work, accepted, decided.where(F.col("state") == REFUSED), repeats)
 
-    def _begin(self, records: DataFrame, promotion_id: str, batch_id: int, transaction: Transaction) -> Work:
-        spark, basis = records.sparkSession, self.keeper.basis(promotion_id, self._rulebook)
+    @property
+    def own_actions(self) -> dict[str, Action]:
+        """What else people may ask of it, by the action of the request."""
+        return quarantine_actions(self)
+
+    def rulebook_of_today(self, spark: SparkSession) -> Rulebook:
+        """Contract, registry and suite as their files are now; micro-batches keep those that the job started with.
+
+        Raises:
+            ContractInvalid, RegistryInvalid, SuiteInvalid: one of them cannot be applied whole.
+        """
+        rulebook = load_rulebook(self._settings, LAYER)
+        check_zones(spark, rulebook)
+        return rulebook
+
+    def works_under(self, rulebook: Rulebook) -> bool:
+        """Whether micro-batches are decided under the same texts."""
+        return rulebook.hashes == self._rulebook.hashes
+
+    def begin(
+        self,
+        records: DataFrame,
+        promotion_id: str,
+        batch_id: int | None,
+        transaction: Transaction,
+        rulebook: Rulebook | None = None,
+    ) -> Work:
+        """A promotion of RECORD_COLUMNS, resting on what was decided about it before a crash, if anything was.
+
+        Args:
+            rulebook: to decide it under; None for the one the job started with.
+        """
+        spark, basis = records.sparkSession, self.keeper.basis(promotion_id, rulebook or self._rulebook)
         rules, reader = self._open(spark, basis.rulebook)
         return Work(
             spark,
@@ -190,26 +227,30 @@ class SilverJob:
             self._opened = (spark, rulebook.hashes, rules, reader)
         return self._opened[2:]
 
-    def _carry_out(self, work: Work) -> Decision:
+    def carry_out(self, work: Work) -> Decision:
+        """Judges, decides and writes a promotion, or what is left of it after a crash."""
         with kept_in_memory() as keeper:
-            decided = self._judge(work, keeper)
+            decided = self.judge(work, keeper)
             accepted = decided.where(F.col("state") == ACCEPTED)
-            repeats = self._settle_repeats(work, accepted, keeper)
+            repeats = keeper.settle(self.find_repeats(work, accepted))
+            work.count_repeats(repeats)
             decision = work.decision or self._decide(work, decided)
             self._candidate.record(work, decided, decision)
             if decision.verdict in schemas.REFUSING_VERDICTS:
                 append(select_held(work.records, work.promotion), self._lake, SILVER_HELD, work.transaction)
             else:
                 self._write(work, accepted, decided.where(F.col("state") == REFUSED), repeats)
-        if work.parent:
+            if work.kind == schemas.REPLAY:
+                settle_replayed(work, self._lake, decided, repeats)
+        if work.kind == schemas.APPROVE:
             open_rows = (F.col("promotion_id") == work.parent) & (F.col("status") == schemas.HELD_OPEN)
             change_status(work.spark, self._lake, SILVER_HELD, open_rows, schemas.HELD_APPROVED)
         self._record(work, decision)
         self.keeper.settle(decision)
         return decision
 
-    def _judge(self, work: Work, keeper: Keeper) -> DataFrame:
-        """The batch's rows, each accepted or refused; the one pass over all of them runs here."""
+    def judge(self, work: Work, keeper: Keeper) -> DataFrame:
+        """The promotion's rows in FLAGGED_COLUMNS, accepted or refused; the one pass over all of them runs here."""
         flagged = keeper.settle(flag_records(work.records, work.reader))
         count_rows(flagged, work.reader, work.tally)
         if not work.tally.states[SUSPECT]:
@@ -220,13 +261,8 @@ class SilverJob:
             count_unknown_fields(doubtful, work.tally)
         return flagged.where(F.col("state") != SUSPECT).unionAll(doubtful)
 
-    def _settle_repeats(self, work: Work, accepted: DataFrame, keeper: Keeper) -> DataFrame:
-        repeats = keeper.settle(self._find_repeats(work, accepted))
-        for row in repeats.groupBy("is_conflict").count().collect():
-            work.repeated[row["is_conflict"]] = row["count"]
-        return repeats
-
-    def _find_repeats(self, work: Work, accepted: DataFrame) -> DataFrame:
+    def find_repeats(self, work: Work, accepted: DataFrame) -> DataFrame:
+        """The accepted rows whose event key is taken, in REPEAT_COLUMNS."""
         existing = read_table(work.spark, self._lake, SILVER_READINGS, work.table_version)
         touched = existing.where(within(merge_hours(work.tally.hours), "event_time", "event_date"))
         return find_repeats(accepted.select(*COMPARED_COLUMNS), touched.select(*COMPARED_COLUMNS))
@@ -234,7 +270,7 @@ class SilverJob:
     def _decide(self, work: Work, decided: DataFrame) -> Decision:
         samples = take_samples(decided, work.reader, work.rules, work.broken)
         position: dict[str, Any] = {}
-        if not work.parent:
+        if work.kind == schemas.BATCH and work.batch_id is not None:
             first, last = read_versions(self._lake.checkpoint_path(LAYER), work.batch_id)
             position = {"from_version": first, "to_version": last, "offsets": work.tally.last_offsets}
         return self.keeper.decide(ask(work, samples, position, self.keeper.past_facts(work.batch_id)))
@@ -245,7 +281,7 @@ class SilverJob:
             kept = without_repeats(accepted, repeats) if work.repeated else accepted
             readings = _in_few_files(select_readings(kept, rules, promotion), work.tally.hours)
             append(readings, self._lake, SILVER_READINGS, work.transaction)
-        if rows["rows_quarantined"]:
+        if rows["rows_quarantined"] and work.kind != schemas.REPLAY:
             quarantined = select_refused(refused, rules, promotion)
             if work.repeated[True]:
                 quarantined = quarantined.unionAll(select_conflicts(work.records, repeats, promotion))

@@ -11,6 +11,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from sluice import schemas
 from sluice.pipelines.facts import LATE, Facts, facts_of_silver
 from sluice.pipelines.gatekeeper import Question
 from sluice.pipelines.rulebook import RowRules, Rulebook
@@ -29,7 +30,7 @@ class Work:
     spark: SparkSession
     records: DataFrame
     promotion_id: str
-    batch_id: int
+    batch_id: int | None
     transaction: Transaction
     rulebook: Rulebook
     rules: RowRules
@@ -37,11 +38,18 @@ class Work:
     decision: Decision | None
     table_version: int
     decided_at: datetime
+    kind: str = schemas.BATCH
     parent: str | None = None
     overridden: tuple[str, str] | None = None
+    covers: Mapping[str, Any] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     repeated: Counter[bool] = field(default_factory=Counter)
     began: float = field(default_factory=time.monotonic)
+
+    def count_repeats(self, repeats: DataFrame) -> None:
+        """Adds the repeats among its accepted rows."""
+        for row in repeats.groupBy("is_conflict").count().collect():
+            self.repeated[row["is_conflict"]] = row["count"]
 
     @property
     def promotion(self) -> Promotion:
@@ -90,6 +98,8 @@ def ask(work: Work, samples: Mapping[str, list[Any]], position: Mapping[str, Any
         position,
         work.parent,
         work.overridden,
+        work.kind,
+        work.covers,
     )
 
 

@@ -201,6 +201,6 @@ def _rows(commit: dict[str, Any]) -> int:
 
 
 def _last_promotion(lake: OpenLake, layer: str) -> tuple[str | None, str | None]:
-    if layer not in GATED_LAYERS or not (newest := read_history(lake, layer, limit=1)):
-        return None, None
-    return newest[0]["verdict"], newest[0]["decided_at"].isoformat()
+    # A discard has no verdict.
+    newest = [row for row in read_history(lake, layer, 20) if row["verdict"]] if layer in GATED_LAYERS else []
+    return (newest[0]["verdict"], newest[0]["decided_at"].isoformat()) if newest else (None, None)

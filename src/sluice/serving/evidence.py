@@ -72,6 +72,9 @@ class Configs:
 def failed_rules(table: Table, row: Row, promotion: Row | None, configs: Configs) -> list[Row]:
     """The rules that a reading or a quarantined record broke, each with its text and the values it saw.
 
+    Args:
+        promotion: the ledger row of the promotion that found them broken; None where it is not known.
+
     Values are those of the row's columns; of a quarantined record, which has none, those its message sent, named
     with the field and, where it is not the column's, the unit they were sent in.
     """
@@ -84,7 +87,7 @@ def failed_rules(table: Table, row: Row, promotion: Row | None, configs: Configs
             {
                 "rule_id": rule_id,
                 "table": table.full_name,
-                "promotion_id": row.get("promotion_id"),
+                "promotion_id": ledger.get("promotion_id") or row.get("promotion_id"),
                 "suite": ledger.get("suite"),
                 "suite_hash": ledger.get("suite_hash"),
                 "rule": rule,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from sluice.schemas import (
+    APPROVE,
     BRONZE_EVENTS,
+    DISCARD,
     DUPLICATE_CONFLICT,
+    QUARANTINE_DISCARDED,
+    QUARANTINE_OPEN,
+    REJECT,
+    REPLAY,
     SILVER_DUPLICATES,
     SILVER_HELD,
     SILVER_QUARANTINE,
@@ -22,6 +28,8 @@ from sluice.serving.values import plain
 Row = dict[str, Any]
 # Of what happened at one moment, what is told first.
 _STEPS = (BRONZE_EVENTS, SILVER_HELD, SILVER_READINGS, SILVER_DUPLICATES, SILVER_QUARANTINE)
+# What people asked for.
+_PEOPLES = (APPROVE, REJECT, REPLAY, DISCARD)
 _MOST_TEXT = 240
 _LAST = datetime.max.replace(tzinfo=timezone.utc)
 _ENDS = {
@@ -51,11 +59,13 @@ def story(event: Event) -> list[Step]:
     for record in event.records:
         for table, row in record.places:
             steps.append((_STEPS.index(table), _step(record, table, row, ledger)))
+            if table is SILVER_QUARANTINE and (row["attempts"] or 1) > 1 and row["status"] != QUARANTINE_DISCARDED:
+                steps.append((_STEPS.index(table), _refused_again(record, row, event.promotions)))
         if record.state in _ENDS:
             promotion = (record.row(SILVER_HELD) or {}).get("promotion_id")
             end = _ENDS[record.state].format(promotion=promotion)
             steps.append((len(_STEPS), Step(None, f"{record.coordinates} {end}", is_now=True)))
-    steps += [(len(_STEPS), _decision(row)) for row in event.promotions if row["kind"] in ("approve", "reject")]
+    steps += [(len(_STEPS), _decision(row)) for row in event.promotions if row["kind"] in _PEOPLES]
     for row in event.promotions:
         if row["layer"] == "gold":
             steps.append((len(_STEPS), Step(_moment(row["decided_at"]), f"{_named(row)} wrote its minutes")))
@@ -83,21 +93,31 @@ def _step(record: Record, table: Table, row: Row, ledger: Mapping[str, Row]) -> 
 
 
 def _refusal(record: Record, row: Row) -> str:
+    status = "" if row["status"] == QUARANTINE_OPEN else f"; that is {row['status']} now"
+    if (row["attempts"] or 1) > 1:
+        # The reason that the row states is the latest one.
+        return f"quarantined {record.coordinates}{status}"
     what = "conflicting copy " if row["error_code"] == DUPLICATE_CONFLICT else ""
-    status = "" if row["status"] == "open" else f"; that is {row['status']} now"
     return f"quarantined {what}{record.coordinates}: {row['error_code']}, {row['error_detail']}{status}"
+
+
+def _refused_again(record: Record, row: Row, promotions: Iterable[Row]) -> Step:
+    at = row["last_seen_at"]
+    by = next((_named(each) for each in promotions if each["kind"] == REPLAY and each["decided_at"] == at), "a replay")
+    reason = f"{row['error_code']}, {row['error_detail']}"
+    return Step(_moment(at), f"{by} refused {record.coordinates} again: {reason}; attempt {row['attempts']}")
 
 
 def _decision(row: Row) -> Step:
     who = f" by {row['decided_by']}" if row["decided_by"] else ""
     why = f": {row['why']}" if row["why"] else ""
-    what = f"{row['promotion_id']}: {row['kind']} of {row['parent_promotion_id']}{who}{why}"
+    what = f"{row['promotion_id']}: {row['kind']} of {row['parent_promotion_id'] or 'quarantined records'}{who}{why}"
     return Step(_moment(row["decided_at"]), what)
 
 
 def _named(promotion: Row) -> str:
     kind = "" if promotion["kind"] == "batch" else f"{promotion['kind']}, "
-    return f"{promotion['promotion_id']} ({kind}{promotion['verdict']})"
+    return f"{promotion['promotion_id']} ({kind}{promotion['verdict'] or 'no verdict'})"
 
 
 def rule_text(rule: Row) -> str:

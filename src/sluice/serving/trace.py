@@ -20,6 +20,7 @@ from sluice.schemas import (
     GOLD_HELD,
     GOLD_READINGS_1MIN,
     METRICS,
+    QUARANTINE_REPLAYED,
     READING_METRIC,
     SILVER_DUPLICATES,
     SILVER_HELD,
@@ -31,6 +32,7 @@ from sluice.serving.evidence import Configs, failed_rules
 from sluice.serving.lake import OpenLake
 from sluice.serving.promotions import promotions_about
 from sluice.serving.records import Coordinates, Found, RecordFinder, Row, conflicting_with, coordinates_of
+from sluice.serving.retries import judging_promotion, later_promotions, read_retries
 from sluice.serving.target import Target, read_target
 from sluice.serving.values import printable
 
@@ -169,7 +171,7 @@ def _root(at: Coordinates, places: Sequence[Place]) -> Coordinates:
             return at
         if table is SILVER_DUPLICATES:
             return coordinates_of(row, "kept_")
-        if table is SILVER_QUARANTINE and (kept := conflicting_with(row["error_detail"])):
+        if table is SILVER_QUARANTINE and _is_there(row) and (kept := conflicting_with(row["error_detail"])):
             return kept
     return at
 
@@ -180,11 +182,16 @@ def _state(at: Coordinates, places: Sequence[Place], finder: RecordFinder) -> st
         return PROMOTED
     if SILVER_DUPLICATES.full_name in rows:
         return DUPLICATE
-    if (refused := rows.get(SILVER_QUARANTINE.full_name)) and refused["status"] != "replayed":
+    if (refused := rows.get(SILVER_QUARANTINE.full_name)) and _is_there(refused):
         return QUARANTINED
     if held := rows.get(SILVER_HELD.full_name):
         return {"open": HELD, "rejected": REJECTED}.get(held["status"], MISSING)
     return MISSING if finder.is_read(at) else PENDING
+
+
+def _is_there(quarantined: Row) -> bool:
+    """Whether quarantine is still the place of the record."""
+    return bool(quarantined["status"] != QUARANTINE_REPLAYED)
 
 
 def _key(records: Sequence[Record]) -> Row | None:
@@ -209,13 +216,17 @@ def _complete(event: Event, finder: RecordFinder, configs: Configs) -> Event:
     held = _gold_rows(finder, GOLD_HELD, readings)
     rows = [row for record in event.records for table, row in record.places if table is not BRONZE_EVENTS]
     ids = {row["promotion_id"] for row in (*rows, *held) if row.get("promotion_id")}
-    promotions = promotions_about(finder.files, ids, {row["updated_at"] for row in minutes if row["updated_at"]})
-    by_id = {row["promotion_id"]: row for row in promotions}
+    about = promotions_about(finder.files, ids, {row["updated_at"] for row in minutes if row["updated_at"]})
+    refused = [row for record in event.records if (row := record.row(SILVER_QUARANTINE))]
+    retries = read_retries(finder.files) if any(row["last_seen_at"] != row["first_seen_at"] for row in refused) else []
+    later = [promotion for row in refused for promotion in later_promotions(row, retries)]
+    by_id = {row["promotion_id"]: row for row in (*about, *later)}
+    promotions = sorted(by_id.values(), key=lambda row: (row["decided_at"], row["layer"] != "silver"))
     failed = [
         {"coordinates": str(record.coordinates), **rule}
         for record in event.records
         for table, row in record.places
-        for rule in failed_rules(table, row, by_id.get(row.get("promotion_id")), configs)
+        for rule in failed_rules(table, row, judging_promotion(table, row, by_id, retries), configs)
     ]
     return replace(
         event,
@@ -249,7 +260,7 @@ def metrics_of(reading: Row) -> list[str]:
 def is_conflict(record: Record) -> bool:
     """Whether the record is quarantined as a copy with other values than the event it repeats."""
     refused = record.row(SILVER_QUARANTINE)
-    return refused is not None and refused["error_code"] == DUPLICATE_CONFLICT
+    return refused is not None and _is_there(refused) and refused["error_code"] == DUPLICATE_CONFLICT
 
 
 def as_json(answer: Trace) -> dict[str, Any]:

@@ -65,6 +65,11 @@ def readable_bytes(content: bytes) -> str:
     return text if readable else f"0x{content.hex()}"
 
 
+def bytes_text(content: bytes) -> str:
+    r"""The text of bytes, those that are not UTF-8 written out as `\xff`; it may hold any character."""
+    return content.decode("utf-8", "backslashreplace")
+
+
 def printable(text: str) -> str:
     r"""The text with every character that is not simply visible written out: `\n`, `\x1b`, `\u202e`."""
     return _NON_ASCII_OR_CONTROL.sub(_visible, text)

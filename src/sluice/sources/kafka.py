@@ -1,6 +1,7 @@
 """Kafka as the rest of Sluice sees it: a topic that must be there, its end, and how Spark reads it.
 
-With kafka_producer, record_batch and embedded/ the only place that knows a Kafka client. Creates no topic.
+With its neighbours kafka_producer, kafka_records and record_batch, and embedded/, the only place that knows a Kafka
+client. Creates no topic.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sluice.settings import Settings
 from sluice.sources.kafka_options import CONSUMER, java_options, python_options
 from sluice.sources.kafka_producer import TopicProducer
 from sluice.sources.kafka_ranges import RangeReader
+from sluice.sources.kafka_records import RecordSender
 
 # How long a command waits for a first answer before it says that no broker is there.
 BOOTSTRAP_TIMEOUT_MS = 4_000
@@ -204,6 +206,17 @@ def producer(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> 
         return TopicProducer(_client(bootstrap_servers, {}), topic, partitions, options)
 
 
+def record_sender(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> RecordSender:
+    """What sends single records with headers to an existing topic.
+
+    Raises:
+        BrokerDown, TopicMissing, SettingsInvalid: as require_topic.
+    """
+    require_topic(bootstrap_servers, topic, options)
+    with _reaching(bootstrap_servers):
+        return RecordSender(_client(bootstrap_servers, {}), topic, options)
+
+
 def spark_options(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> dict[str, str]:
     """The options of Spark's Kafka source: everything from the earliest record on, committed records only.
 
@@ -264,6 +277,7 @@ __all__ = [
     "offset_bounds",
     "producer",
     "range_reader",
+    "record_sender",
     "require_topic",
     "resolve_bootstrap",
     "spark_options",

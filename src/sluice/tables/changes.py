@@ -1,4 +1,4 @@
-"""Which days of a Delta table changed between two of its versions, read from its log. No Spark."""
+"""What versions of a Delta table changed, read from its log: which days, which rows were added. No Spark."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from sluice.schemas import Table
 from sluice.tables.lake import Lake
@@ -45,10 +47,47 @@ def changed_days(lake: Lake, table: Table, column: str, after: int, upto: int) -
     return days
 
 
+def appended_files(lake: Lake, table: Table, version: int) -> list[Path] | None:
+    """The files with the rows that one version of a table added, in a fixed order.
+
+    A version that also takes files away writes anew what was there, and adds no row: none.
+
+    Returns:
+        None where it cannot be told: its commit is gone.
+    """
+    folder = Path(lake.table_path(table))
+    try:
+        actions = list(_actions(folder / "_delta_log", version))
+        if any("remove" in action for action in actions):
+            return []
+        return sorted(folder / unquote(action["add"]["path"]) for action in actions if "add" in action)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def files_at(lake: Lake, table: Table, version: int) -> list[Path] | None:
+    """The files of a version of a table, in a fixed order; None where the version can no longer be read."""
+    try:
+        opened = DeltaTable(lake.table_path(table), version=version)
+        return sorted(Path(lake.table_path(table)) / unquote(path) for path in _paths(opened))
+    except DeltaError:
+        return None
+
+
+def _paths(table: DeltaTable) -> list[str]:
+    # Not pa.table(), which imports pandas if it is there.
+    actions = pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
+    return [str(path) for path in actions["path"].to_pylist()]
+
+
+def _actions(log: Path, version: int) -> Iterator[dict[str, Any]]:
+    for line in (log / f"{version:020d}.json").read_text("utf-8").splitlines():
+        yield json.loads(line)
+
+
 def _changed_files(log: Path, after: int, upto: int) -> Iterator[dict[str, Any]]:
     for version in range(after + 1, upto + 1):
-        for line in (log / f"{version:020d}.json").read_text("utf-8").splitlines():
-            action = json.loads(line)
+        for action in _actions(log, version):
             file = action.get("add") or action.get("remove")
             if file and file.get("dataChange", True):
                 yield file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,15 @@ class Decision:
         promotion: the ledger's columns but `total_seconds`; `decided_at` is a UTC datetime.
         facts: what the batch rules judged.
         breaker: the circuit breaker after it.
+        covers: what a replay or a discard is about: the `quarantine_version` in which its records were open, and
+            which of them it means (`selection`); empty for all other promotions.
     """
 
     table_version: int
     promotion: Mapping[str, Any]
     facts: Mapping[str, float | None]
     breaker: Mapping[str, Any]
+    covers: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def promotion_id(self) -> str:
@@ -79,6 +82,7 @@ class Decisions:
             "promotion": promotion,
             "facts": dict(decision.facts),
             "breaker": dict(decision.breaker),
+            "covers": dict(decision.covers),
         }
         write_atomically(self._folder / f"{decision.promotion_id}.json", json.dumps(content, indent=1) + "\n")
         for old in self._files()[:-_KEPT]:
@@ -126,6 +130,7 @@ def _read(path: Path) -> Decision:
         content = json.loads(path.read_text("utf-8"))
         promotion = content["promotion"]
         promotion["decided_at"] = datetime.fromisoformat(promotion["decided_at"])
-        return Decision(int(content["table_version"]), promotion, content["facts"], content["breaker"])
+        covers = content.get("covers") or {}
+        return Decision(int(content["table_version"]), promotion, content["facts"], content["breaker"], covers)
     except (ValueError, KeyError, TypeError):
         raise CheckpointLost(f"the decision {path} is damaged", mend_of(path.parent.parent.name)) from None

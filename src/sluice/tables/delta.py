@@ -8,7 +8,7 @@ and a new checkpoint starts afresh.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -151,9 +151,8 @@ def supersede(keys: DataFrame, lake: Lake, table: Table, condition: str, status:
         keys: columns that identify rows; each once.
         condition: SQL over `target`; it must not hold for rows that have the status already.
     """
-    on = " AND ".join(f"target.`{name}` <=> source.`{name}`" for name in keys.columns)
     target = DeltaTable.forPath(keys.sparkSession, lake.table_path(table)).alias("target")
-    merge = target.merge(keys.alias("source"), f"{on} AND {condition}")
+    merge = target.merge(keys.alias("source"), _meeting(keys.columns, condition))
     merge.whenMatchedUpdate(set={"status": F.lit(status)}).execute()
 
 
@@ -175,13 +174,44 @@ class Upsert:
 def upsert(frame: DataFrame, lake: Lake, table: Table, how: Upsert, transaction: Transaction) -> None:
     """Replaces rows whose key is there and adds the others, once, however often the batch is replayed."""
     spark = frame.sparkSession
-    on = " AND ".join(
-        [*([how.bound] if how.bound else []), *[f"target.`{key}` <=> source.`{key}`" for key in how.keys]]
-    )
     with _merge_transaction(spark, transaction.app_id(table), transaction.version):
         target = DeltaTable.forPath(spark, lake.table_path(table)).alias("target")
-        merge = target.merge(frame.alias("source"), on)
+        merge = target.merge(frame.alias("source"), _meeting(how.keys, how.bound))
         merge.whenMatchedUpdateAll(how.update_when or None).whenNotMatchedInsertAll().execute()
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a row of a table changes that a given row meets.
+
+    Attributes:
+        values: SQL over `target` and `source`, by column.
+        when: SQL over both under which it applies; empty for always. Of several changes the first that does.
+    """
+
+    values: Mapping[str, str]
+    when: str = ""
+
+
+def change_rows(
+    frame: DataFrame, lake: Lake, table: Table, how: Upsert, changes: Sequence[Change], transaction: Transaction
+) -> None:
+    """Changes the rows of a table that the given ones meet, once, however often it is repeated; adds none.
+
+    Args:
+        frame: rows with `how.keys`, each key once.
+    """
+    spark = frame.sparkSession
+    with _merge_transaction(spark, transaction.app_id(table), transaction.version):
+        target = DeltaTable.forPath(spark, lake.table_path(table)).alias("target")
+        merge = target.merge(frame.alias("source"), _meeting(how.keys, how.bound))
+        for change in changes:
+            merge = merge.whenMatchedUpdate(change.when or None, set=dict(change.values))
+        merge.execute()
+
+
+def _meeting(keys: Sequence[str], bound: str) -> str:
+    return " AND ".join([*([bound] if bound else []), *[f"target.`{key}` <=> source.`{key}`" for key in keys]])
 
 
 @contextmanager

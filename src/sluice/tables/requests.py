@@ -24,8 +24,8 @@ class Request:
     """Something a person asks of a layer's owner.
 
     Attributes:
-        action: approve or reject.
-        subject: the promotion it is about.
+        action: approve or reject, or what a layer understands besides.
+        subject: the promotion it is about, or the text that says which records are meant.
     """
 
     request_id: str

@@ -32,9 +32,11 @@ from sluice.transforms.records import RAW_COLUMNS, RECORD_COLUMNS
 from sluice.transforms.suspects import decide_suspects
 
 ACCEPTED, REFUSED, SUSPECT = "accepted", "refused", "suspect"
-PARSING, RULES, DEDUPLICATION = "parse", "rules", "deduplicate"
+PARSING, RULES, DEDUPLICATION = schemas.STAGES
 # What a flagged row has beside RECORD_COLUMNS and EVENT_COLUMNS.
 _FLAGS = ("state", "stage", "error_code", "error_detail")
+# Why a record stands in quarantine.
+REASON_COLUMNS = ("device_id", "stage", "error_code", "error_detail", "failed_rules")
 FLAGGED_COLUMNS = (*RECORD_COLUMNS, *EVENT_COLUMNS, *VERDICT_COLUMNS, *_FLAGS, "unknown_fields")
 
 
@@ -196,23 +198,37 @@ def select_refused(flagged: DataFrame, rules: Sequence[RowRule], promotion: Prom
 
 def select_conflicts(records: DataFrame, repeats: DataFrame, promotion: Promotion) -> DataFrame:
     """The conflicting repeats in the columns of silver/quarantine, their bytes taken from `records`."""
+    found = records.join(_conflict_reasons(repeats), on=list(COORDINATES), how="inner")
+    return _quarantined(
+        found.select("*", *[F.col(f"raw.{name}").alias(f"raw_{name}") for name in RAW_COLUMNS]), promotion
+    )
+
+
+def _conflict_reasons(repeats: DataFrame) -> DataFrame:
+    """COORDINATES and REASON_COLUMNS of the conflicting repeats."""
     kept = F.concat_ws(":", *[F.col(f"kept_{name}").cast("string") for name in COORDINATES])
-    conflicts = repeats.where("is_conflict").select(
+    return repeats.where("is_conflict").select(
         *COORDINATES,
         "device_id",
+        F.lit(DEDUPLICATION).alias("stage"),
+        F.lit(schemas.DUPLICATE_CONFLICT).alias("error_code"),
         F.concat(F.lit("other values than the event at "), kept).alias("error_detail"),
+        F.array().cast("array<string>").alias("failed_rules"),
     )
-    found = records.join(conflicts, on=list(COORDINATES), how="inner")
-    marked = found.withColumns(
-        {
-            "stage": F.lit(DEDUPLICATION),
-            "error_code": F.lit(schemas.DUPLICATE_CONFLICT),
-            "failed_rules": F.array().cast("array<string>"),
-        }
-    )
-    return _quarantined(
-        marked.select("*", *[F.col(f"raw.{name}").alias(f"raw_{name}") for name in RAW_COLUMNS]), promotion
-    )
+
+
+def select_outcomes(decided: DataFrame, repeats: DataFrame, rules: Sequence[RowRule]) -> DataFrame:
+    """What became of quarantined records that were judged anew.
+
+    Args:
+        decided: FLAGGED_COLUMNS, no suspects.
+
+    Returns:
+        COORDINATES and REASON_COLUMNS, one row per record; `error_code` is null where it is refused no longer.
+    """
+    refused = decided.where(F.col("state") == REFUSED).withColumn("failed_rules", rule_names(rules))
+    reasons = refused.select(*COORDINATES, *REASON_COLUMNS).unionByName(_conflict_reasons(repeats))
+    return decided.select(*COORDINATES).join(reasons, on=list(COORDINATES), how="left")
 
 
 def select_duplicates(repeats: DataFrame, promotion: Promotion) -> DataFrame:
@@ -228,7 +244,7 @@ def _quarantined(rows: DataFrame, promotion: Promotion) -> DataFrame:
             "first_seen_at": F.lit(promotion.decided_at),
             "last_seen_at": F.lit(promotion.decided_at),
             "attempts": F.lit(1),
-            "status": F.lit("open"),
+            "status": F.lit(schemas.QUARANTINE_OPEN),
             **{name: F.col(f"raw_{name}") for name in RAW_COLUMNS},
         }
     )

@@ -20,9 +20,9 @@ def settings_with(candidate: Path | None) -> Settings:
     return load_settings(options=options, environment={})
 
 
-def work(settings: Settings, batch_id: int, parent: str | None = None) -> Any:
+def work(settings: Settings, batch_id: int, kind: str = "batch") -> Any:
     return SimpleNamespace(
-        promotion_id=f"silver-a-{batch_id}", parent=parent, spark=None, rulebook=load_rulebook(settings, "silver")
+        promotion_id=f"silver-a-{batch_id}", kind=kind, spark=None, rulebook=load_rulebook(settings, "silver")
     )
 
 
@@ -49,9 +49,9 @@ def test_a_suite_that_cannot_be_applied_is_told_once_and_disturbs_nothing(
     assert not (tmp_path / "lake").exists()
 
 
-@pytest.mark.parametrize("parent", [None, "silver-a-0"])
-def test_without_a_candidate_and_for_what_a_person_decides_nothing_is_done(tmp_path: Path, parent: str | None) -> None:
-    settings = settings_with(tmp_path / "absent.json" if parent else None)
-    LiveCandidate(settings, Lake(tmp_path)).record(work(settings, 1, parent), cast("Any", None), DECISION)
+@pytest.mark.parametrize("kind", ["batch", "approve", "replay"])
+def test_without_a_candidate_and_for_what_a_person_decides_nothing_is_done(tmp_path: Path, kind: str) -> None:
+    settings = settings_with(None if kind == "batch" else tmp_path / "absent.json")
+    LiveCandidate(settings, Lake(tmp_path)).record(work(settings, 1, kind), cast("Any", None), DECISION)
 
     assert list(tmp_path.iterdir()) == []

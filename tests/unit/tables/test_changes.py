@@ -4,11 +4,12 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from sluice.schemas import SILVER_DUPLICATES, SILVER_READINGS
-from sluice.tables.changes import changed_days
+from sluice.tables.changes import appended_files, changed_days, files_at
 from sluice.tables.lake import Lake
 
 FIRST = datetime(2024, 1, 1, 23, 59, 59, 999_999, tzinfo=timezone.utc)
@@ -71,3 +72,35 @@ def test_nothing_is_told_where_a_commit_or_a_file_is_gone(lake: Lake) -> None:
     for file in folder.glob("*.parquet"):
         file.unlink()
     assert changed_days(lake, SILVER_DUPLICATES, "event_time", 0, 1) is None
+
+
+def rows_in(files: list[Path] | None) -> list[datetime]:
+    assert files is not None
+    return [row["event_time"] for file in files for row in pq.read_table(file).to_pylist()]
+
+
+def test_rows_that_a_version_added_are_in_its_files_and_rewritten_ones_in_none(lake: Lake) -> None:
+    write(lake, FIRST)
+    write(lake, FIRST + timedelta(days=1), FIRST + timedelta(days=2))
+    table = DeltaTable(lake.table_path(SILVER_DUPLICATES))
+    table.update({"event_date": "'2024-05-05'"})
+    table.optimize.compact()
+    added = [rows_in(appended_files(lake, SILVER_DUPLICATES, version)) for version in range(table.version() + 1)]
+    assert added[:2] == [[FIRST], [FIRST + timedelta(days=1), FIRST + timedelta(days=2)]]
+    assert added[2:] == [[]] * (table.version() - 1)
+    assert appended_files(lake, SILVER_DUPLICATES, table.version() + 1) is None
+
+
+def test_a_version_holds_what_it_held_then(lake: Lake) -> None:
+    write(lake, FIRST)
+    write(lake, FIRST + timedelta(days=1))
+    assert rows_in(files_at(lake, SILVER_DUPLICATES, 0)) == [FIRST]
+    assert sorted(rows_in(files_at(lake, SILVER_DUPLICATES, 1))) == [FIRST, FIRST + timedelta(days=1)]
+    assert files_at(lake, SILVER_DUPLICATES, 2) is None
+
+
+def test_files_of_a_partitioned_table_are_found_whatever_its_partitions_are_called(lake: Lake) -> None:
+    write(lake, FIRST, readings=True)
+    for files in (appended_files(lake, SILVER_READINGS, 0), files_at(lake, SILVER_READINGS, 0)):
+        assert files is not None
+        assert [file.exists() for file in files] == [True]

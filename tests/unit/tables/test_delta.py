@@ -17,14 +17,17 @@ from sluice.schemas import (
     GOLD_READINGS_1MIN,
     LAYERS,
     SILVER_DUPLICATES,
+    SILVER_QUARANTINE,
     SILVER_READINGS,
     TABLES,
     Table,
 )
 from sluice.tables.delta import (
+    Change,
     Transaction,
     Upsert,
     append,
+    change_rows,
     create_tables,
     current_version,
     read_table,
@@ -199,6 +202,31 @@ def test_a_null_key_meets_a_null_key_and_a_bound_keeps_the_rest_out_of_reach(spa
     expected = minutes((None, 2), ("a", 1), ("b", 2))
     found = read_table(spark, lake, GOLD_READINGS_1MIN)
     assert_df_equality(found, expected, ignore_row_order=True, ignore_nullable=True)
+
+
+def test_met_rows_change_once_by_the_first_change_that_applies_and_none_is_added(
+    spark: SparkSession, lake: Lake
+) -> None:
+    def rows(*found: tuple[int, str, int]) -> DataFrame:
+        complete = [{"offset": offset, "status": status, "attempts": attempts} for offset, status, attempts in found]
+        return rows_of(spark, SILVER_QUARANTINE, complete)
+
+    table, how = SILVER_QUARANTINE, Upsert(("offset",), "target.`status` = 'open'")
+    append(rows((1, "open", 1), (2, "open", 1), (3, "gone", 1), (4, "open", 1)), lake, table, Transaction("q", 0))
+    changes = [
+        Change({"status": "'replayed'"}, "source.`error_code` IS NULL"),
+        Change({"attempts": "target.`attempts` + 1", "error_code": "source.`error_code`"}),
+    ]
+    source = spark.createDataFrame(
+        [(1, None), (2, "NOT_JSON"), (3, None), (9, None)], "offset BIGINT, error_code STRING"
+    )
+    change_rows(source, lake, table, how, changes, Transaction("q", 1))
+    after = current_version(lake, table)
+    change_rows(source, lake, table, how, changes, Transaction("q", 1))
+    found = read_table(spark, lake, table).orderBy("offset").select("offset", "status", "attempts", "error_code")
+    expected = [(1, "replayed", 1, None), (2, "open", 2, "NOT_JSON"), (3, "gone", 1, None), (4, "open", 1, None)]
+    assert [tuple(row) for row in found.collect()] == expected
+    assert current_version(lake, table) == after
 
 
 def test_no_later_write_inherits_the_transaction_of_a_merge(spark: SparkSession, lake: Lake) -> None:

@@ -36,6 +36,7 @@ from sluice.transforms.silver import (
     flag_records,
     select_conflicts,
     select_duplicates,
+    select_outcomes,
     select_readings,
     select_refused,
     without_repeats,
@@ -246,6 +247,18 @@ def test_a_copy_is_recorded_with_the_coordinates_of_the_row_that_is_kept(
         "promotion_id": "silver-g1-7",
     }
     same(found, rows_of(spark, SILVER_DUPLICATES, [copy]))
+
+
+def test_every_record_that_is_judged_anew_has_one_outcome(
+    decided: DataFrame, repeats: DataFrame, reader: Reader
+) -> None:
+    found = {row["offset"]: row for row in select_outcomes(decided, repeats, reader.rules).collect()}
+    codes = {2: "RULE_FAILED", 4: "RULE_FAILED", 5: "NOT_JSON", 8: "DUPLICATE_CONFLICT", 9: "TIME_OUT_OF_RANGE"}
+    assert {offset: row["error_code"] for offset, row in found.items()} == {
+        offset: codes.get(offset) for offset in range(len(MESSAGES))
+    }
+    assert (found[8]["stage"], found[8]["device_id"], found[8]["failed_rules"]) == ("deduplicate", "stranger", [])
+    assert (found[2]["stage"], found[2]["failed_rules"][0]) == ("rules", "temperature_celsius_possible")
 
 
 def test_every_record_ends_in_exactly_one_table(
