@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 from pyspark.sql import SparkSession
 
-from benchmarks.measure import Series, print_table
+from benchmarks.measure import Series, cpu_seconds, print_table
 from sluice.embedded.broker import start_broker, stop_broker
 from sluice.pipelines import silver
 from sluice.pipelines.driver import Driver, StopSignal
@@ -44,10 +44,14 @@ def run(folder: Path, events: int, runs: int) -> list[Series]:
         gated, bare = Series("with the gate"), Series("without")
         for turn in range(runs + 1):
             for series in (gated, bare):
+                used = cpu_seconds(spark)
                 seconds, gate_seconds = _drain_silver(spark, settings, folder, gated=series is gated)
-                print(f"  {'warm-up' if turn == 0 else f'run {turn}'}: {series.name} {seconds:.1f} s", flush=True)
+                used = cpu_seconds(spark) - used
+                name = f"{'warm-up' if turn == 0 else f'run {turn}'}: {series.name}"
+                print(f"  {name} {seconds:.1f} s, {used:.1f} s of processor", flush=True)
                 if turn:
-                    series.add(seconds, gate_seconds=gate_seconds, events_per_second=events / seconds)
+                    figures = {"gate_seconds": gate_seconds, "events_per_second": events / seconds}
+                    series.add(seconds, cpu_seconds=used, **figures)
     finally:
         spark.stop()
     print_table([gated, bare], bare)

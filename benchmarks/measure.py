@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from pyspark.sql import SparkSession
+
 _PACKAGES = ("pyspark", "delta-spark", "great-expectations")
 
 
@@ -51,6 +53,17 @@ def machine() -> dict[str, object]:
         "python": platform.python_version(),
         **{name: version(name) for name in _PACKAGES},
     }
+
+
+def cpu_seconds(spark: SparkSession) -> float:
+    """The processor time that this process and the session's JVM have used so far; Python workers aside."""
+    jvm = spark.sparkContext._jvm
+    own = os.times()
+    pid = jvm.java.lang.ProcessHandle.current().pid() if jvm else 0
+    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    # utime and stime in clock ticks: proc(5).
+    ticks = sum(int(field) for field in fields[11:13])
+    return own.user + own.system + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def print_table(series: list[Series], base: Series) -> None:
