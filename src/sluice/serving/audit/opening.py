@@ -47,6 +47,7 @@ def open_books(books: Books, since: datetime | None) -> None:
         since: UTC; only records that bronze ingested from then on are looked at, and those that silver read together
             with them. None looks at all.
     """
+    books.scoped = since is not None
     _read_ledgers(books)
     if since is not None:
         _draw_scope(books, since)
