@@ -65,6 +65,8 @@ READINGS = [
 APPROVED = [event(6, 5, "silver-g-1-approve", humidity_percent=50.0)]
 METER = {"device_id": "meter-0001", TEMPERATURE: None, "metric": "power_watt", "partition": 1}
 LATER = [event(0, 2, "silver-g-4", value=4000.0, **METER), event(1, 2, "silver-g-4", value=4010.0, **METER)]
+# All readings of the balanced lake.
+EVENTS = [*READINGS, *LATER, *APPROVED]
 
 
 def balanced_lake(path: Path) -> Path:
@@ -102,8 +104,7 @@ def balanced_lake(path: Path) -> Path:
     )
     append(path, "silver.readings", LATER)
     append(path, "silver.readings", APPROVED)
-    events = [*READINGS, *LATER, *APPROVED]
-    refused_minute, *minutes = minutes_of(events)
+    refused_minute, *minutes = minutes_of(EVENTS)
     candidate = {name: value for name, value in refused_minute.items() if name not in ("bucket_date", "updated_at")}
     build_lake(
         path,
@@ -113,7 +114,7 @@ def balanced_lake(path: Path) -> Path:
                 {**candidate, "failed_rules": ["some"], "promotion_id": "gold-g-0", "status": "open"},
                 {**candidate, "reading_count": 1, "promotion_id": "gold-g-0", "status": "superseded"},
             ],
-            "gold.latest_readings": latest_of(events),
+            "gold.latest_readings": latest_of(EVENTS),
             "ops.gold_promotions": [gold_promotion(0, 0, 1, 4, 2), gold_promotion(1, 2, 2, 2)],
         },
     )

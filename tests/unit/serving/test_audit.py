@@ -402,6 +402,21 @@ def test_since_looks_at_whole_micro_batches_from_the_first_that_read_a_later_rec
 
 
 def test_since_checks_gold_and_keys_on_the_days_that_later_records_touch(lake: Path) -> None:
+    late, another_day = at("18:00:00"), timedelta(days=20)
+    append(lake, "bronze.events", [bronze(4, partition=1, ingested_at=late)])
+    events = [event(offset, 8, "silver-g-5", partition=1) for offset in (3, 4)]
+    moved = [{**row, "event_time": row["event_time"] + another_day, "event_date": DAY} for row in events]
+    append(lake, "silver.readings", moved)
+    append(lake, "ops.silver_promotions", [silver_promotion(5, {"1": 4}, promoted=2)])
+    change(lake, "gold.readings_1min", "metric = 'power_watt'", reading_count="3")
+    assert problems(audited(lake)) == {"gold.minutes": {DIFFERENT: [POWER_MINUTE]}}
+    assert audited(lake, since=late).balances
+
+
+DAY = at("12:00:00").date() + timedelta(days=20)
+
+
+def test_since_compares_with_what_came_before(lake: Path) -> None:
     late = at("18:00:00")
     append(lake, "bronze.events", [bronze(4, partition=1, ingested_at=late)])
     append(lake, "silver.readings", [event(offset, 8, "silver-g-5", partition=1) for offset in (3, 4)])

@@ -12,6 +12,7 @@ from sluice.tables.checkpoints import (
     generation_of,
     kafka_offsets,
     read_versions,
+    whole_version,
 )
 
 
@@ -75,6 +76,22 @@ def test_an_offset_that_cannot_be_read_gives_no_version(tmp_path: Path) -> None:
         assert read_versions(checkpoint, 2) == (6, None)
     assert read_versions(checkpoint, 3) == (None, None)
     assert read_versions(checkpoint, 0) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("version", "index", "is_starting", "whole"),
+    [(7, -1, False, 6), (7, 0, False, 6), (0, -1, False, -1), (7, -1, True, -1), (7, 2, True, -1)],
+)
+def test_a_version_was_read_whole_once_the_next_one_is_begun(
+    tmp_path: Path, version: int, index: int, is_starting: bool, whole: int
+) -> None:
+    offset = {**delta_offset(version, index), "isStartingVersion": is_starting}
+    checkpoint = checkpoint_with(tmp_path, {4: offset})
+    (checkpoint / "generation").write_text("abc\n")
+    assert whole_version(checkpoint, "abc", 4) == whole
+    assert whole_version(checkpoint, "another", 4) is None
+    assert whole_version(checkpoint, "abc", 5) is None
+    assert whole_version(tmp_path / "absent", "abc", 4) is None
 
 
 def test_kafka_offsets_are_those_of_the_last_committed_batch(tmp_path: Path) -> None:

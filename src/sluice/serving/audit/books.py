@@ -8,6 +8,7 @@ between belongs to promotions that the ledger did not know, and is known by that
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,9 @@ class Books:
         self.connection.execute("SET enable_progress_bar = false")
         self.connection.execute("SET preserve_insertion_order = false")
         self.connection.execute(f"SET memory_limit = '{_MEMORY}'")
+        # Of its own: what two processes put into one directory gets mixed up.
+        self._room = tempfile.TemporaryDirectory(prefix="sluice-audit-")
+        self.connection.execute("SET temp_directory = ?", [self._room.name])
         self._pages: dict[Table, Pages | SluiceError | None] = {table: self._open(table) for table in _OPENED}
         # Once more, after all others: what a table holds of a promotion that even these do not know is unfinished.
         self._later = {table: self._open(table) for table in LEDGERS.values()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sluice.errors import BooksUnreadable
 from sluice.schemas import ERROR, GOLD_HELD, GOLD_LATEST_READINGS, METRICS, READING_METRIC, SILVER_READINGS
 from sluice.serving.audit.books import Books
 from sluice.serving.audit.days import DAY_MICROS, MINUTE_MICROS, moment_text
@@ -14,13 +15,15 @@ _SAME = "l.device_id = e.device_id AND l.metric IS NOT DISTINCT FROM e.metric"
 
 
 def check_latest(books: Books) -> Outcome:
-    """Each device's latest values are those of silver; uses the table `last_minutes` that the minutes' check leaves."""
+    """Each device's latest values are those of silver; uses the table `last_seen` that the check of minutes leaves.
+
+    Raises:
+        BooksUnreadable: that check could not be made.
+    """
     if not books.has(GOLD_LATEST_READINGS, SILVER_READINGS):
         return Outcome(skipped="gold has no tables yet")
-    books.run(
-        "CREATE OR REPLACE TEMP TABLE last_seen AS SELECT device_id, metric, max(minute) AS minute, "
-        "bool_or(unread) AS unread FROM last_minutes GROUP BY ALL"
-    )
+    if not books.number("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'last_seen'"):
+        raise BooksUnreadable("the last minute of each device is not known", "see gold.minutes")
     _find_expected(books)
     books.run(
         f"CREATE OR REPLACE TEMP TABLE latest AS SELECT device_id, metric, value, epoch_us(event_time) AS event_us, "  # noqa: S608

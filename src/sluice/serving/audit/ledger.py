@@ -127,7 +127,7 @@ def _unknown(books: Books, layer: str) -> tuple[str, bool]:
     """  # noqa: S608 (our own names)
     named = f"""
         SELECT coalesce(promotion_id, '(none)') AS item,
-            string_agg(DISTINCT format('{{}} rows in {{}}', total, place), ', ') AS detail
+            string_agg(format('{{}} in {{}}', total, place), ', ' ORDER BY place) AS detail
         FROM (SELECT promotion_id, place, sum(rows)::BIGINT AS total FROM ({unknown}) GROUP BY ALL) GROUP BY 1
     """  # noqa: S608 (our own names)
     ids = [promotion_id for (promotion_id,) in books.rows(f"SELECT DISTINCT promotion_id FROM ({unknown})")]  # noqa: S608

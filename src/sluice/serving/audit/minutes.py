@@ -40,7 +40,10 @@ _KINDS = {
 
 
 def check_minutes(books: Books) -> Outcome:
-    """Each minute of gold is what its readings in silver give; leaves the table `last_minutes` for the latest ones."""
+    """Each minute of gold is what its readings in silver give.
+
+    Leaves the table `last_seen`, the last minute of each device and metric, for the check of the latest readings.
+    """
     books.run(
         "CREATE OR REPLACE TEMP TABLE last_minutes (device_id VARCHAR, metric VARCHAR, minute BIGINT, unread BOOL)"
     )
@@ -61,8 +64,15 @@ def check_minutes(books: Books) -> Outcome:
         _compare(books, chunk)
         minutes += books.number("SELECT count(*) FROM recomputed")
         pending += books.number("SELECT count(*) FROM recomputed WHERE unread")
+    books.run(_LAST_SEEN)
     counts = {"minutes": minutes, "pending": pending, "held": books.number("SELECT count(*) FROM exempt")}
     return Outcome(counts, list(_findings(books)))
+
+
+_LAST_SEEN = """
+CREATE OR REPLACE TEMP TABLE last_seen AS
+SELECT device_id, metric, max(minute) AS minute, bool_or(unread) AS unread FROM last_minutes GROUP BY ALL
+"""
 
 
 def _chunks(books: Books, wanted: set[int] | None) -> Iterator[Chunk]:

@@ -47,6 +47,7 @@ def open_books(books: Books, since: datetime | None) -> None:
         since: UTC; only records that bronze ingested from then on are looked at, and those that silver read together
             with them. None looks at all.
     """
+    books.scoped = since is not None
     _read_ledgers(books)
     if since is not None:
         _draw_scope(books, since)
@@ -90,8 +91,8 @@ WITH begun AS (
         regexp_extract(entry.key, {_NAME}, ['topic', 'generation', 'partition']) AS name
     FROM entries
 )
-SELECT seq, promotion_id, name.topic AS topic, name.generation::INTEGER AS topic_generation,
-    name.partition::INTEGER AS partition, last_offset
+SELECT seq, promotion_id, name.topic AS topic, try_cast(name.generation AS INTEGER) AS topic_generation,
+    try_cast(name.partition AS INTEGER) AS partition, last_offset
 FROM named
 """  # noqa: S608 (our own names)
 

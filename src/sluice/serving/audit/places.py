@@ -15,7 +15,6 @@ from sluice.schemas import (
     BRONZE_EVENTS,
     HELD_APPROVED,
     REJECT,
-    SILVER_DUPLICATES,
     SILVER_HELD,
     SILVER_QUARANTINE,
     SILVER_READINGS,
@@ -43,7 +42,7 @@ _FOREIGN = f"({_SOMEWHERE} | {MOVED} | {FLIGHT}) & ~({READ} | {PENDING})"
 _LOST = (
     f"({MOVED} & ~({_SOMEWHERE} | {FLIGHT})) | ({APPROVING} & ~({READINGS} | {QUARANTINE} | {DUPLICATES} | {FLIGHT}))"
 )
-SPOTS = f"(SELECT range::INTEGER AS spot FROM range({BUCKET})) AS spots"
+SPOTS = f"(SELECT range::INTEGER AS spot FROM range({BUCKET})) AS spots"  # noqa: S608 (our own names)
 _COORDINATES = f"concat_ws(':', {STREAM}, (bucket << {BUCKET_BITS}) + spot)"
 
 

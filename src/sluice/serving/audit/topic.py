@@ -136,6 +136,8 @@ def _look_up(topics: Topics, streams: list[_Stream], gaps: list[Gap], found: _Fo
         found.failures.append(error.message)
         found.left += wanted
         return
+    if current:
+        found.compared.add(topic)
     for gap, (offsets, is_whole) in zip(wanted, answers, strict=True):
         found.records += [gap._replace(first=offset, last=offset) for offset in offsets]
         if not is_whole:
@@ -156,8 +158,6 @@ def _comparable(streams: list[_Stream], bounds: Mapping[int, tuple[int, int]], f
             found.elsewhere.append(
                 Named(":".join(map(str, (*stream[:3], stream.last))), f"the topic ends before {end}")
             )
-    if current:
-        found.compared.add(streams[0].topic)
     return current
 
 

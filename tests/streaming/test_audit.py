@@ -1,0 +1,50 @@
+"""The audit of lakes that the pipelines wrote, against the topic they were read from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from sluice.cli import run_command
+from sluice.embedded.broker import RunningBroker
+
+
+@pytest.fixture
+def lake(small_lake: Path, broker: RunningBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small lake as a copy of the test's own, and its broker in the settings."""
+    path = Path(shutil.copytree(small_lake, tmp_path / "lake"))
+    monkeypatch.setenv("SLUICE_LAKE__PATH", str(path))
+    monkeypatch.setenv("SLUICE_KAFKA__BOOTSTRAP_SERVERS", broker.bootstrap_servers)
+    return path
+
+
+def test_the_books_of_a_drained_lake_balance(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["audit"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in shown[:-1]] == [
+        ["ok", name]
+        for name in (
+            *("bronze.once", "bronze.topic", "silver.places", "silver.ledger", "silver.keys"),
+            *("gold.minutes", "gold.latest", "gold.ledger"),
+        )
+    ]
+    assert shown[-1] == "the books balance: 3,000 records"
+
+
+@pytest.mark.parametrize("offset", [0, 1500])
+def test_a_record_that_bronze_lost_is_found_in_the_topic(
+    lake: Path, capsys: pytest.CaptureFixture[str], offset: int
+) -> None:
+    bronze = DeltaTable(str(lake / "bronze/events"))
+    topic = bronze.to_pyarrow_dataset().to_table(columns=["topic"])["topic"][0]
+    bronze.delete(f'"offset" = {offset}')
+
+    assert run_command(["audit", "--json"]) == 1
+    checks = {check["check"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    lost = {"what": "records of the topic that bronze does not have", "count": 1}
+    assert checks["bronze.topic"]["problems"] == [{**lost, "first": [{"at": f"{topic}:1:0:{offset}", "detail": None}]}]
+    assert [each["first"][0]["at"] for each in checks["silver.places"]["problems"]] == [f"{topic}:1:0:{offset}"]
