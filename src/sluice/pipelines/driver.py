@@ -83,10 +83,7 @@ def run_layers(settings: Settings, layers: Sequence[str], bootstrap_servers: str
     with ExitStack() as owned, stop.installed():
         for layer in wanted:
             owned.enter_context(own_layer(lake, layer))
-        from sluice.tables.damage import require_whole
-
-        for layer in wanted:
-            require_whole(lake, layer)
+        _check_starts(settings, lake, wanted, bootstrap_servers)
         if once and wanted[0] in UPSTREAM and not lake.has_table(UPSTREAM[wanted[0]]):
             raise LakeMissing(
                 f"the lake {lake.path} has no {UPSTREAM[wanted[0]].full_name} yet", "run the layer above it first"
@@ -126,6 +123,17 @@ def check_rulebook(settings: Settings) -> None:
 
     for layer in LEDGERS:
         load_rulebook(settings, layer)
+
+
+def _check_starts(settings: Settings, lake: Lake, layers: Sequence[str], bootstrap_servers: str | None) -> None:
+    """Raises what a layer must not be started for, before Spark is; the layers look again when they start."""
+    from sluice.pipelines.topic_watch import TopicWatch
+    from sluice.tables.damage import require_whole
+
+    for layer in layers:
+        require_whole(lake, layer)
+    if "bronze" in layers and bootstrap_servers:
+        TopicWatch(lake, settings, bootstrap_servers).examine()
 
 
 @dataclass

@@ -22,6 +22,8 @@ from sluice.sources.kafka_records import RecordSender
 
 # How long a command waits for a first answer before it says that no broker is there.
 BOOTSTRAP_TIMEOUT_MS = 4_000
+# How long one question of Spark's to the broker may take; not less than Kafka's own limit for a request.
+API_TIMEOUT_MS = 30_000
 # The embedded broker takes messages of 32 MiB; one fetch must be able to carry the largest.
 MAX_PARTITION_FETCH_BYTES = 32 * 1024 * 1024 + 1024 * 1024
 MAX_FETCH_BYTES = 2 * MAX_PARTITION_FETCH_BYTES
@@ -225,6 +227,7 @@ def spark_options(bootstrap_servers: str, topic: str, options: Mapping[str, str]
     Raises:
         SettingsInvalid: an option is unknown or wrong.
     """
+    given = java_options(options)
     return {
         "kafka.bootstrap.servers": bootstrap_servers,
         "subscribe": topic,
@@ -233,7 +236,10 @@ def spark_options(bootstrap_servers: str, topic: str, options: Mapping[str, str]
         "includeHeaders": "true",
         "kafka.max.partition.fetch.bytes": str(MAX_PARTITION_FETCH_BYTES),
         "kafka.fetch.max.bytes": str(MAX_FETCH_BYTES),
-        **java_options(options),
+        # Spark asks three times and waits a minute each; the layer itself waits for a broker that is away.
+        "fetchOffset.numRetries": "1",
+        "kafka.default.api.timeout.ms": str(max(API_TIMEOUT_MS, int(given.get("kafka.request.timeout.ms", 0)))),
+        **given,
         "kafka.isolation.level": "read_committed",
     }
 

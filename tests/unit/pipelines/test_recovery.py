@@ -192,3 +192,17 @@ def test_the_command_tells_people_and_programs_what_it_did(
     assert (answer["rebuilt"], answer["set_aside"], len(answer["damage"])) == (True, None, 1)
     assert run_command(["recover", "bronze", "--accept-gap"]) == 2
     assert "--by and --why must say something" in capsys.readouterr().err
+
+
+def test_a_start_is_refused_before_spark_is_started_for_it(
+    lake: Lake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUICE_LAKE__PATH", str(lake.path))
+    monkeypatch.setenv("JAVA_HOME", "/nowhere")
+    monkeypatch.setenv("PATH", "/nowhere")
+    commits = lake.checkpoint_path("silver") / "commits" / "2"
+    commits.write_text("")
+    assert run_command(["run", "--once", "--layers", "silver"]) == 1
+    told, hint = capsys.readouterr().err.splitlines()
+    assert told == f"sluice: the checkpoint of silver is damaged: {commits} is empty"
+    assert hint == "  next: sluice recover silver rebuilds it from the tables, and keeps what is left of it"

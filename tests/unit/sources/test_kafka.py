@@ -49,9 +49,16 @@ def test_spark_reads_committed_records_from_the_earliest_on_and_stops_on_loss() 
         "includeHeaders": "true",
         "kafka.max.partition.fetch.bytes": "34603008",
         "kafka.fetch.max.bytes": "69206016",
+        "fetchOffset.numRetries": "1",
+        "kafka.default.api.timeout.ms": "30000",
         "kafka.security.protocol": "SSL",
         "kafka.isolation.level": "read_committed",
     }
+
+
+def test_a_question_to_the_broker_may_take_at_least_as_long_as_a_request() -> None:
+    options = spark_options("a:1", "t", {"request.timeout.ms": "90000"})
+    assert options["kafka.default.api.timeout.ms"] == options["kafka.request.timeout.ms"] == "90000"
 
 
 def test_options_may_change_fetch_sizes_but_not_what_is_read() -> None:
