@@ -38,6 +38,7 @@ from sluice.schemas import (
 from sluice.serving.empty_tables import duckdb_type
 
 ABOUT = "sluice audit on a lake whose books balance"
+EVENTS = 10_000_000
 BATCH = 500_000
 PARTITIONS = 4
 DEVICES = 200
