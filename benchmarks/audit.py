@@ -38,6 +38,7 @@ from sluice.schemas import (
 from sluice.serving.empty_tables import duckdb_type
 
 ABOUT = "sluice audit on a lake whose books balance"
+EVENTS = 10_000_000
 BATCH = 500_000
 PARTITIONS = 4
 DEVICES = 200
@@ -149,13 +150,13 @@ def _write_gold(connection: duckdb.DuckDBPyConnection, path: Path, step_ms: int)
             "completeness_percent": f"least(100.0, count(*) * 100.0 / {expected})",
             "bucket_date": f"DATE '{day.name.removeprefix('event_date=')}'",
         }
-        _write(connection, path, GOLD_READINGS_1MIN, minute, f"FROM ({long}) GROUP BY {bucket}, device_id, metric", {})
+        _write(connection, path, GOLD_READINGS_1MIN, minute, f"FROM ({long}) GROUP BY ALL", {})
     # A device's last reading is not always on the last day.
-    silver = f"read_parquet('{path / SILVER_READINGS.relative_path}/*/*.parquet', hive_partitioning = false)"
+    silver = f"read_parquet('{path / SILVER_READINGS.relative_path}/event_date=*/*.parquet', hive_partitioning = false)"
     last = {"device_id": "device_id", "event_time": "max(event_time)", "quality_flag": "'valid'"}
     for name in _METRICS:
         latest = {**last, "metric": f"'{name}'", "value": f"max_by({name}, event_time)"}
-        _write(connection, path, GOLD_LATEST_READINGS, latest, f"FROM {silver} GROUP BY device_id", {})
+        _write(connection, path, GOLD_LATEST_READINGS, latest, f"FROM {silver} GROUP BY ALL", {})
 
 
 def _write(

@@ -31,6 +31,7 @@ from sluice.simulator.plan import FAULTS, parse_shares, resolve_plan
 from sluice.sources.kafka import producer
 
 ABOUT = "silver with and without its gate, the same backlog"
+EVENTS = 1_000_000
 _FAULTS = "late=0.01,duplicate=0.01,corrupt=0.005,out_of_range=0.01"
 
 

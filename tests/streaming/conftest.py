@@ -13,6 +13,7 @@ from kafka import KafkaProducer
 from pyspark.sql import DataFrame, SparkSession
 
 from sluice.embedded.broker import RunningBroker
+from sluice.pipelines.audit import audit_lake
 from sluice.pipelines.driver import Driver, StopSignal
 from sluice.schemas import LAYERS, TABLES, Table
 from sluice.settings import Settings, load_settings
@@ -72,6 +73,14 @@ class Workshop:
             rows = self.read(table).select(*columns).toJSON().collect()
             found[table.full_name] = sorted(rows)
         return found
+
+    def audit(self) -> dict[str, list[str]]:
+        """What `sluice audit` finds wrong, by check; empty where the books balance. Reads the topic as well."""
+        kafka = self.settings.kafka.model_copy(update={"bootstrap_servers": self.broker.bootstrap_servers})
+        found = audit_lake(self.settings.model_copy(update={"kafka": kafka}), None, lambda _: None)
+        assert found.balances is not None
+        wrong = {check.name: check.outcome.problems for check in found.checks if check.outcome.problems}
+        return {name: [f"{each.what}: {each.first}" for each in problems] for name, problems in wrong.items()}
 
     def with_settings(self, **options: Any) -> Workshop:
         """The same topic under other settings, e.g. another lake (`lake__path`)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from deltalake import DeltaTable
 
 from sluice.cli import run_command
 from sluice.embedded.broker import RunningBroker
+from tests.streaming.conftest import Workshop, reading
 
 
 @pytest.fixture
@@ -48,3 +50,31 @@ def test_a_record_that_bronze_lost_is_found_in_the_topic(
     lost = {"what": "records of the topic that bronze does not have", "count": 1}
     assert checks["bronze.topic"]["problems"] == [{**lost, "first": [{"at": f"{topic}:1:0:{offset}", "detail": None}]}]
     assert [each["first"][0]["at"] for each in checks["silver.places"]["problems"]] == [f"{topic}:1:0:{offset}"]
+
+
+@pytest.mark.soak
+def test_audits_beside_running_jobs_raise_no_alarm(workshop: Workshop) -> None:
+    """Layers drained again and again, one bad record and one copy among them, while audits follow each other."""
+    alarms: list[object] = []
+    audits = [0]
+    done = threading.Event()
+    workshop.drain()
+
+    def watch() -> None:
+        while not done.is_set():
+            if found := workshop.audit():
+                alarms.append(found)
+            audits[0] += 1
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for turn in range(6):
+            event = reading(float(turn), event_id=f"e{turn}", timestamp=f"2024-03-01T10:0{turn % 3}:00Z")
+            workshop.send([event, reading(9.0, event_id=f"f{turn}"), b"{", event])
+            workshop.drain()
+    finally:
+        done.set()
+        watcher.join()
+    assert (alarms, workshop.audit()) == ([], {})
+    assert audits[0] > 20

@@ -52,6 +52,8 @@ def dying(original: Callable[..., Any], call: int) -> Callable[..., Any]:
 def drain_until_death(workshop: Workshop, layers: list[str]) -> None:
     with pytest.raises(Exception, match="Died"):
         workshop.drain(layers)
+    # What is left half done is no error, and is none once it is finished.
+    assert workshop.audit() == {}
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def test_silver_dying_between_two_tables_is_finished_once(
         drain_until_death(workshop, ["silver"])
     workshop.drain(["silver", "gold"])
     assert workshop.content() == undisturbed
+    assert workshop.audit() == {}
 
 
 @pytest.mark.soak
@@ -136,6 +139,7 @@ def test_gold_dying_between_two_tables_is_finished_once(
         drain_until_death(workshop, ["gold"])
     workshop.drain(["gold"])
     assert workshop.content() == undisturbed
+    assert workshop.audit() == {}
 
 
 @pytest.mark.soak

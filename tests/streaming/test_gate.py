@@ -144,6 +144,7 @@ def test_an_approved_batch_is_promoted_once_and_reaches_gold(copied: Workshop) -
     assert again.message.startswith(f"{hold} was approved by ann at ")
     assert not decide(copied, "silver", "reject", hold).done
     assert len(ledger(copied)) == 3
+    assert copied.audit() == {}
 
 
 def test_a_rejected_batch_stays_held(copied: Workshop) -> None:
@@ -154,6 +155,7 @@ def test_a_rejected_batch_stays_held(copied: Workshop) -> None:
     assert not decide(copied, "silver", "approve", hold).done
     nothing = decide(copied, "silver", "approve", promotion_of(copied, "silver", 1))
     assert nothing == Answer(False, f"nothing of {promotion_of(copied, 'silver', 1)} is held; its verdict was PROMOTE")
+    assert copied.audit() == {}
 
 
 @pytest.mark.parametrize(
@@ -171,11 +173,13 @@ def test_an_approval_that_dies_is_finished_by_the_next_owner(
         with pytest.raises(Died):
             answer_pending(copied.spark, copied.lake, open_silver(copied.spark, copied.settings))
     assert find_answer(copied.lake, request) is None
+    assert copied.audit() == {}
     copied.drain(["silver"])
     assert find_answer(copied.lake, request) == Answer(True, f"{hold} approved: 1 promoted, 3 quarantined, 1 duplicate")
     assert ledger(copied)[2:] == [("approve", "PROMOTE_WITH_WARNINGS", 5, 1, 3, 1, 0)]
     assert column(copied, SILVER_READINGS, "event_id") == ["good-1", "good-2", "good-3"]
     assert copied.read(SILVER_QUARANTINE).count() == 3
+    assert copied.audit() == {}
 
 
 def test_holds_in_a_row_open_the_breaker_and_what_waits_is_drained_in_order_once_it_closes(
@@ -228,8 +232,10 @@ def test_a_minute_that_breaks_a_critical_rule_is_held_alone_and_judged_anew_when
     workshop.drain()
     held = workshop.read(GOLD_HELD).select(*columns).orderBy("reading_count")
     assert [tuple(row) for row in held.collect()] == [(2, broken, "superseded", first), (3, broken, "open", second)]
+    assert workshop.audit() == {}
     assert ledger(workshop, OPS_GOLD_PROMOTIONS)[1] == ("batch", "HOLD", 1, 0, 0, 0, 1)
     answer = decide(workshop, "gold", "approve", second)
     assert answer == Answer(True, f"{second} approved: 1 promoted, 0 quarantined, 0 duplicate")
     assert column(workshop, GOLD_READINGS_1MIN, "value_mean") == [5.0, float("inf")]
     assert column(workshop, GOLD_HELD, "status") == ["approved", "superseded"]
+    assert workshop.audit() == {}

@@ -35,6 +35,7 @@ def test_a_late_event_corrects_the_minute_it_belongs_to(workshop: Workshop) -> N
     assert minute(workshop) == [(first, 2, 15.0, 10.0, 20.0, stddev), (later, 1, 30.0, 30.0, 30.0, None)]
     latest = workshop.read(GOLD_LATEST_READINGS).select("value", "event_time").collect()
     assert [tuple(row) for row in latest] == [(30.0, later)]
+    assert workshop.audit() == {}
 
 
 def test_a_copy_is_found_however_late_it_comes_and_another_value_is_a_conflict(workshop: Workshop) -> None:
@@ -51,6 +52,7 @@ def test_a_copy_is_found_however_late_it_comes_and_another_value_is_a_conflict(w
     assert [row[0] for row in kept] == [0, 1, 2]
     assert [tuple(row) for row in duplicates] == [(3, 0), (5, 0)]
     assert [tuple(row) for row in conflicts] == [(4, "DUPLICATE_CONFLICT")]
+    assert workshop.audit() == {}
 
 
 def test_events_without_id_are_one_event_only_if_all_their_values_are_equal(workshop: Workshop) -> None:
@@ -73,6 +75,7 @@ def test_of_two_readings_at_the_same_time_the_one_with_the_greater_coordinates_i
     workshop.drain()
     latest = workshop.read(GOLD_LATEST_READINGS).select("value").collect()
     assert [row[0] for row in latest] == [2.0]
+    assert workshop.audit() == {}
 
 
 @pytest.mark.soak
@@ -96,6 +99,7 @@ def test_any_order_and_any_batches_end_in_the_same_silver_and_gold(workshop: Wor
         other.send(shuffled[start : start + 27])
         other.drain()
     assert _values(other) == _values(workshop)
+    assert other.audit() == {}
 
 
 def _values(workshop: Workshop) -> tuple[list[Any], list[Any], list[Any]]:

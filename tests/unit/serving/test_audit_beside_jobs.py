@@ -195,6 +195,16 @@ def test_a_job_that_died_between_two_commits_leaves_no_error(balanced: Path, tmp
             assert problems(audited(path)) == {}, (job, end)
 
 
+def test_a_batch_and_an_approval_that_died_one_after_the_other_are_no_error(balanced: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(balanced, tmp_path / "lake"))
+    for commit in (*PROMOTED[:3], *JOBS["a hold is approved"][:3]):
+        commit(path)
+    assert problems(audited(path)) == {}
+    append(path, "silver.readings", [event(7, 21, "silver-g-6", partition=1)])
+    wrong = problems(audited(path))["silver.ledger"]
+    assert wrong == {"promotions that the ledger does not have": ["silver-g-3-approve", "silver-g-5", "silver-g-6"]}
+
+
 def test_what_a_death_left_is_told_and_no_error(balanced: Path, tmp_path: Path) -> None:
     path = Path(shutil.copytree(balanced, tmp_path / "lake"))
     for commit in JOBS["a hold is approved"][:3]:

@@ -118,8 +118,9 @@ def _broken_chain(layer: str) -> str:
 def _unknown(books: Books, layer: str) -> tuple[str, bool]:
     """SQL that names the promotions which only the tables know, and whether that is wrong.
 
-    An owner writes one promotion after the other, so of those that its ledger, read after all tables, does not know,
-    one may be on its way; and a batch on its way comes after all batches that the ledger knows.
+    An owner finishes a micro-batch before it begins the next, and a decision about a hold likewise; after a death it
+    carries out the decisions first. So of those that the ledger, read after all tables, does not know, one micro-batch
+    that comes after all that it knows may be on its way, and one decision.
     """
     unknown = f"""
         SELECT promotion_id, place, rows FROM written ANTI JOIN {layer}_later USING (promotion_id)
@@ -131,16 +132,11 @@ def _unknown(books: Books, layer: str) -> tuple[str, bool]:
         FROM (SELECT promotion_id, place, sum(rows)::BIGINT AS total FROM ({unknown}) GROUP BY ALL) GROUP BY 1
     """  # noqa: S608 (our own names)
     ids = [promotion_id for (promotion_id,) in books.rows(f"SELECT DISTINCT promotion_id FROM ({unknown})")]  # noqa: S608
-    return named, len(ids) > 1 or any(_is_passed(books, layer, each) for each in ids)
-
-
-def _is_passed(books: Books, layer: str, promotion_id: str | None) -> bool:
-    """Whether a promotion cannot be on its way: it has no id, or its ledger has a later micro-batch."""
-    found = re.fullmatch(f"{layer}-(.*)-([0-9]+)", promotion_id or "")
-    if found is None:
-        return promotion_id is None
+    batches = [found for each in ids if (found := re.fullmatch(f"{layer}-(.*)-([0-9]+)", each or ""))]
+    others = len(ids) - len(batches)
     later = f"SELECT count(*) FROM {layer}_rows WHERE kind = '{BATCH}' AND generation = ? AND batch_id > ?"  # noqa: S608
-    return books.number(later, [found[1], int(found[2])]) > 0
+    passed = any(books.number(later, [found[1], int(found[2])]) for found in batches)
+    return named, None in ids or len(batches) > 1 or others > 1 or passed
 
 
 def _differing_counts(layer: str) -> str:
