@@ -32,13 +32,13 @@ def waits(patience: Patience, clock: Clock, times: int) -> list[float]:
 
 
 def test_waits_double_up_to_a_cap_and_begin_anew_after_a_long_time_without_one(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(logging.getLogger("sluice"), "propagate", True)
     clock = Clock()
     patience = Patience("bronze", clock=clock)
     assert not patience.is_waiting
     with caplog.at_level(logging.INFO, "sluice"):
-        logging.getLogger("sluice").propagate = True
         assert waits(patience, clock, 7) == [1, 2, 4, 8, 16, 30, 30]
         patience.end()
     assert caplog.messages[:2] == [
