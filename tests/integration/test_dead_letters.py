@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -139,9 +138,8 @@ def test_without_the_setting_or_a_table_nothing_is_due(lake: Lake, tmp_path: Pat
 
 
 def test_a_broker_that_is_away_delays_and_loses_nothing(
-    lake: Lake, broker: RunningBroker, topic: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, broker: RunningBroker, topic: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("sluice"), "propagate", True)
     clock = Clock()
     away = DeadLetters(settings_for(lake, NOWHERE, topic), lake, clock)
     pauses = []
@@ -161,9 +159,8 @@ def test_a_broker_that_is_away_delays_and_loses_nothing(
 
 
 def test_a_topic_that_is_missing_is_named_and_waits(
-    lake: Lake, broker: RunningBroker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, broker: RunningBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("sluice"), "propagate", True)
     assert DeadLetters(settings_for(lake, broker.bootstrap_servers, "dlq.absent"), lake).publish() == 0
     assert "the topic dlq.absent does not exist" in caplog.text
 

@@ -38,9 +38,8 @@ def workshop(spark: SparkSession, mortal: Settings, tmp_path: Path) -> Workshop:
 
 
 @pytest.fixture(autouse=True)
-def notices(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def notices(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     """What the driver tells people meanwhile."""
-    monkeypatch.setattr(logging.getLogger("sluice"), "propagate", True)
     with caplog.at_level(logging.INFO, "sluice"):
         yield caplog.messages
 

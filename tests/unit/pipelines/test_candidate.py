@@ -31,9 +31,8 @@ DECISION = cast("Any", SimpleNamespace(promotion={"rows_in": 3}, facts={}))
 
 @pytest.mark.parametrize("text", [None, "{", '{"name": "silver_readings", "expectations": []}'])
 def test_a_suite_that_cannot_be_applied_is_told_once_and_disturbs_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, text: str | None
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str | None
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("sluice"), "propagate", True)
     path = tmp_path / "suite.json"
     if text is not None:
         path.write_text(text)

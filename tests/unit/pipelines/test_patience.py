@@ -32,9 +32,8 @@ def waits(patience: Patience, clock: Clock, times: int) -> list[float]:
 
 
 def test_waits_double_up_to_a_cap_and_begin_anew_after_a_long_time_without_one(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("sluice"), "propagate", True)
     clock = Clock()
     patience = Patience("bronze", clock=clock)
     assert not patience.is_waiting
