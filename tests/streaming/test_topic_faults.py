@@ -12,7 +12,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from sluice.embedded.topics import create_topic
-from sluice.errors import RecordsLost, SluiceError, TopicMissing, TopicReplaced, UsageError
+from sluice.errors import RecordsLost, TopicMissing, TopicReplaced, UsageError
 from sluice.pipelines.driver import Driver, StopSignal
 from sluice.pipelines.recovery import GAP, NEW_TOPIC, Acceptance, Recovery, recover_layer
 from sluice.schemas import BRONZE_EVENTS, OPS_FLOORS, SILVER_DUPLICATES, SILVER_READINGS
@@ -59,14 +59,14 @@ def accept(workshop: Workshop, what: str) -> Recovery:
 
 
 @contextmanager
-def following(workshop: Workshop, *layers: str) -> Iterator[list[SluiceError]]:
+def following(workshop: Workshop, *layers: str) -> Iterator[list[Exception]]:
     """`sluice run` of some layers beside the block; gives the error that it ended with."""
-    stop, errors = StopSignal(), list[SluiceError]()
+    stop, errors = StopSignal(), list[Exception]()
 
     def follow() -> None:
         try:
             Driver(workshop.spark, workshop.settings, workshop.broker.bootstrap_servers, stop).follow(layers)
-        except SluiceError as error:
+        except Exception as error:
             errors.append(error)
 
     workshop.lake.prepare()

@@ -208,9 +208,9 @@ def _rebuild_bronze(lake: Lake, recovery: Recovery, topic: ReadTopic, offsets: d
     if not offsets:
         return _rebuild(lake, replace(recovery, goes_on="from the beginning"), Start(1, None), topic)
     offset = {topic.name: {str(partition): next_offset for partition, next_offset in offsets.items()}}
-    shown = ", ".join(f"{partition}: {next_offset:,}" for partition, next_offset in offsets.items())
+    shown = ", ".join(f"{next_offset:,} of partition {partition}" for partition, next_offset in offsets.items())
     start = Start(last_batch(lake, "bronze"), offset)
-    goes_on = f"in {topic.name} at partition: offset {shown}, after batch {start.batch_id}"
+    goes_on = f"in {topic.name} at offset {shown}, after batch {start.batch_id}"
     return _rebuild(lake, replace(recovery, goes_on=goes_on), start, topic)
 
 
