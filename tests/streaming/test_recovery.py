@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from sluice.embedded.broker import RunningBroker
@@ -15,7 +16,7 @@ from sluice.errors import CheckpointDamaged, CheckpointLost
 from sluice.pipelines import ledger as ledger_module
 from sluice.pipelines import silver as silver_module
 from sluice.pipelines.recovery import Recovery, recover_layer
-from sluice.schemas import LAYERS, OPS_GOLD_PROMOTIONS, OPS_SILVER_PROMOTIONS, SILVER_HELD
+from sluice.schemas import LAYERS, OPS_GOLD_PROMOTIONS, OPS_SILVER_PROMOTIONS, SILVER_HELD, UPSTREAM
 from sluice.tables.requests import pending_requests
 from tests.streaming.conftest import Workshop, open_workshop
 from tests.streaming.test_crash_points import FIRST, SECOND, Died, drain_until_death, dying
@@ -119,6 +120,21 @@ def test_a_promotion_that_died_half_way_is_finished_without_its_checkpoint(
     recovery = recover(workshop, "silver")
     assert [line.partition(": ")[2] for line in recovery.finished] == [FINISHED[call]]
     workshop.drain(["silver", "gold"])
+    assert workshop.content() == scene.expected
+    assert_the_ledgers_add_up(workshop)
+
+
+@pytest.mark.soak
+def test_layers_recover_also_where_the_log_above_them_no_longer_reaches_back(workshop: Workshop, scene: Scene) -> None:
+    workshop.drain(["bronze"])
+    for layer, upstream in UPSTREAM.items():
+        path = Path(workshop.lake.table_path(upstream))
+        DeltaTable(path).create_checkpoint()
+        for commit in (path / "_delta_log").glob("*.json"):
+            commit.unlink()
+        shutil.rmtree(workshop.lake.checkpoint_path(layer))
+        assert f"with all rows of {upstream.full_name}" in recover(workshop, layer).goes_on
+        workshop.drain([layer])
     assert workshop.content() == scene.expected
     assert_the_ledgers_add_up(workshop)
 
