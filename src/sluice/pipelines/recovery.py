@@ -110,7 +110,8 @@ def recover_layer(
         session = _Session(settings, spark, stack)
         if layer == "bronze":
             return _recover_bronze(settings, lake, Recovery(layer, damage), accept, session)
-        finished = _finish_promotions(settings, lake, session) if layer == "silver" else []
+        finish = _finish_promotions if layer == "silver" else _drop_held_minutes
+        finished = finish(settings, lake, session)
         start = start_of(lake, layer)
         return _rebuild(lake, Recovery(layer, damage, finished=finished, goes_on=_told(layer, start)), start)
 
@@ -173,6 +174,15 @@ def _finish_promotions(settings: Settings, lake: Lake, session: _Session) -> lis
         counts = ", ".join(f"{count:,} {name.removeprefix('rows_')}" for name, count in rows.items())
         told.append(f"{promotion.promotion_id}: {counts or 'the next start finishes it'}")
     return told
+
+
+def _drop_held_minutes(_: Settings, lake: Lake, session: _Session) -> list[str]:
+    from sluice.pipelines.unfinished import drop_held_minutes, find_held_minutes
+
+    found = find_held_minutes(lake)
+    if found:
+        drop_held_minutes(session.open(), lake, found)
+    return [f"{promotion_id}: {minutes:,} minutes are judged anew" for promotion_id, minutes in found.items()]
 
 
 def _recover_bronze(
