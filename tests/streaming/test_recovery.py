@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from sluice.embedded.broker import RunningBroker
@@ -15,8 +16,9 @@ from sluice.errors import CheckpointDamaged, CheckpointLost
 from sluice.pipelines import ledger as ledger_module
 from sluice.pipelines import silver as silver_module
 from sluice.pipelines.recovery import Recovery, recover_layer
-from sluice.schemas import LAYERS, OPS_GOLD_PROMOTIONS, OPS_SILVER_PROMOTIONS, SILVER_HELD
+from sluice.schemas import GOLD_HELD, LAYERS, OPS_GOLD_PROMOTIONS, OPS_SILVER_PROMOTIONS, SILVER_HELD, UPSTREAM
 from sluice.tables.requests import pending_requests
+from sluice.testing import rows_of, utc
 from tests.streaming.conftest import Workshop, open_workshop
 from tests.streaming.test_crash_points import FIRST, SECOND, Died, drain_until_death, dying
 from tests.streaming.test_gate import BAD, column, decide, ledger, promotion_of, with_low_guard
@@ -121,6 +123,31 @@ def test_a_promotion_that_died_half_way_is_finished_without_its_checkpoint(
     workshop.drain(["silver", "gold"])
     assert workshop.content() == scene.expected
     assert_the_ledgers_add_up(workshop)
+
+
+@pytest.mark.soak
+def test_layers_recover_also_where_the_log_above_them_no_longer_reaches_back(workshop: Workshop, scene: Scene) -> None:
+    workshop.drain(["bronze"])
+    for layer, upstream in UPSTREAM.items():
+        path = Path(workshop.lake.table_path(upstream))
+        DeltaTable(path).create_checkpoint()
+        for commit in (path / "_delta_log").glob("*.json"):
+            commit.unlink()
+        shutil.rmtree(workshop.lake.checkpoint_path(layer))
+        assert f"with all rows of {upstream.full_name}" in recover(workshop, layer).goes_on
+        workshop.drain([layer])
+    assert workshop.content() == scene.expected
+    assert_the_ledgers_add_up(workshop)
+
+
+@pytest.mark.soak
+def test_minutes_held_by_a_promotion_of_gold_that_no_ledger_row_tells_of_are_judged_anew(workshop: Workshop) -> None:
+    row = {"bucket": utc(2024, 3, 1, 10), "device_id": "sensor-0001", "metric": "humidity_percent", "status": "open"}
+    held = rows_of(workshop.spark, GOLD_HELD, [{**row, "promotion_id": "gold-000000000000-7"}])
+    held.write.format("delta").mode("append").save(workshop.lake.table_path(GOLD_HELD))
+    shutil.rmtree(workshop.lake.checkpoint_path("gold"))
+    assert recover(workshop, "gold").finished == ["gold-000000000000-7: 1 minutes are judged anew"]
+    assert workshop.read(GOLD_HELD).count() == 0
 
 
 @pytest.mark.soak

@@ -191,13 +191,14 @@ class Driver:
                 wait_seconds = self.settings.kafka.wait_seconds if once else math.inf
                 runs.append(LayerRun(self._stream(layer), once=once, wait_seconds=wait_seconds))
                 runs[-1].start()
-            while not self.stop.event.is_set() and not all(run.has_ended for run in runs):
+            while not self.stop.event.is_set():
+                have_ended = all(run.has_ended for run in runs)
                 for run in runs:
                     run.tend()
+                # A query that only lost its broker has not ended: its layer waits.
+                if have_ended and all(run.has_ended for run in runs):
+                    break
                 time.sleep(_POLL_SECONDS)
-            if not self.stop.event.is_set():
-                for run in runs:
-                    run.tend()
         finally:
             self._close(runs)
         return any(run.is_paused for run in runs) and once

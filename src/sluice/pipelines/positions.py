@@ -58,17 +58,27 @@ def newest_generation(lake: Lake) -> int:
 
 def start_of(lake: Lake, layer: str) -> Start:
     """Where silver or gold goes on: after the last version of the table above it that its ledger tells of."""
-    ledger = LEDGERS[layer]
-    sql = f"""
-        SELECT max(to_version) AS version, max(batch_id) AS batch_id, count(*) AS promotions
-        FROM {ledger.full_name} WHERE kind = '{BATCH}'
-    """  # noqa: S608 (own names)
-    (row,) = TableFiles(OpenLake(lake)).query(sql, {}, [ledger])
+    row = _summary(lake, layer)
     last_id = last_batch(lake, layer, row["batch_id"])
     decided = decided_offsets(lake) if layer == "silver" else {}
     if not row["promotions"]:
         return Start(last_id, None)
     return Start(last_id, _delta_offset(lake, UPSTREAM[layer], row["version"]), decided)
+
+
+def last_version(lake: Lake, layer: str) -> int | None:
+    """The last version of the table above it that the ledger of silver or gold says was read whole."""
+    version = _summary(lake, layer)["version"]
+    return None if version is None else int(version)
+
+
+def _summary(lake: Lake, layer: str) -> dict[str, Any]:
+    sql = f"""
+        SELECT max(to_version) AS version, max(batch_id) AS batch_id, count(*) AS promotions
+        FROM {LEDGERS[layer].full_name} WHERE kind = '{BATCH}'
+    """  # noqa: S608 (own names)
+    (row,) = TableFiles(OpenLake(lake)).query(sql, {}, [LEDGERS[layer]])
+    return row
 
 
 def last_batch(lake: Lake, layer: str, known: int | None = None) -> int:

@@ -110,7 +110,8 @@ def recover_layer(
         session = _Session(settings, spark, stack)
         if layer == "bronze":
             return _recover_bronze(settings, lake, Recovery(layer, damage), accept, session)
-        finished = _finish_promotions(settings, lake, session) if layer == "silver" else []
+        finish = _finish_promotions if layer == "silver" else _drop_held_minutes
+        finished = finish(settings, lake, session)
         start = start_of(lake, layer)
         return _rebuild(lake, Recovery(layer, damage, finished=finished, goes_on=_told(layer, start)), start)
 
@@ -175,6 +176,15 @@ def _finish_promotions(settings: Settings, lake: Lake, session: _Session) -> lis
     return told
 
 
+def _drop_held_minutes(_: Settings, lake: Lake, session: _Session) -> list[str]:
+    from sluice.pipelines.unfinished import drop_held_minutes, find_held_minutes
+
+    found = find_held_minutes(lake)
+    if found:
+        drop_held_minutes(session.open(), lake, found)
+    return [f"{promotion_id}: {minutes:,} minutes are judged anew" for promotion_id, minutes in found.items()]
+
+
 def _recover_bronze(
     settings: Settings, lake: Lake, recovery: Recovery, accept: Acceptance | None, session: _Session
 ) -> Recovery:
@@ -208,9 +218,9 @@ def _rebuild_bronze(lake: Lake, recovery: Recovery, topic: ReadTopic, offsets: d
     if not offsets:
         return _rebuild(lake, replace(recovery, goes_on="from the beginning"), Start(1, None), topic)
     offset = {topic.name: {str(partition): next_offset for partition, next_offset in offsets.items()}}
-    shown = ", ".join(f"{partition}: {next_offset:,}" for partition, next_offset in offsets.items())
+    shown = ", ".join(f"{next_offset:,} of partition {partition}" for partition, next_offset in offsets.items())
     start = Start(last_batch(lake, "bronze"), offset)
-    goes_on = f"in {topic.name} at partition: offset {shown}, after batch {start.batch_id}"
+    goes_on = f"in {topic.name} at offset {shown}, after batch {start.batch_id}"
     return _rebuild(lake, replace(recovery, goes_on=goes_on), start, topic)
 
 

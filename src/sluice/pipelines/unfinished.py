@@ -1,14 +1,15 @@
-"""Promotions of silver that wrote rows and died before their ledger row, finished without the checkpoint they had.
+"""Promotions that wrote rows and died before their ledger row, finished without the checkpoint they had.
 
-What such a promotion has placed stays placed. The rest of its records, up to the last one placed in each partition, is
-judged and deduplicated against today's silver and placed under the same id; then the ledger row says what is there.
-Nothing is taken back, so gold, which may have read it, stays right. Killed and repeated it comes to the same.
+In silver, what such a promotion has placed stays placed. The rest of its records, up to the last one placed in each
+partition, is judged and deduplicated against today's silver and placed under the same id; then the ledger row says
+what is there. Nothing is taken back, so gold, which may have read it, stays right. Gold computes its minutes anew
+whatever was written of them; only what it held is taken away first. Killed and repeated all of it comes to the same.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import reduce
@@ -20,10 +21,13 @@ from pyspark.sql import functions as F
 from sluice import schemas
 from sluice.errors import CheckpointDamaged, CheckpointLost
 from sluice.pipelines.ledger import record_promotion
+from sluice.pipelines.positions import last_version
 from sluice.pipelines.silver import SilverJob
 from sluice.schemas import (
     BRONZE_EVENTS,
     COORDINATES,
+    GOLD_HELD,
+    OPS_GOLD_PROMOTIONS,
     OPS_SILVER_PROMOTIONS,
     SILVER_DUPLICATES,
     SILVER_HELD,
@@ -33,7 +37,7 @@ from sluice.schemas import (
 from sluice.serving.files import TableFiles
 from sluice.serving.lake import OpenLake
 from sluice.tables.decisions import Decision
-from sluice.tables.delta import Transaction, change_status, read_table
+from sluice.tables.delta import Transaction, change_status, delete_rows, read_table
 from sluice.tables.lake import Lake
 from sluice.tables.requests import pending_requests
 from sluice.transforms.bronze import drop_decided
@@ -165,7 +169,10 @@ def _ledger_row(spark: SparkSession, lake: Lake, job: SilverJob, promotion: Unfi
         "kind": schemas.APPROVE if promotion.parent else schemas.BATCH,
         "parent_promotion_id": promotion.parent,
         "batch_id": promotion.batch_id,
+        # What of the batch comes after them is the next one's: of its last version this one has not read all.
         "offsets": None if promotion.parent else dict(promotion.last),
+        "from_version": None,
+        "to_version": None if promotion.parent else last_version(lake, job.layer),
         **counts,
         "rows_in": sum(counts.values()),
         "verdict": known.get("verdict", verdict),
@@ -173,6 +180,22 @@ def _ledger_row(spark: SparkSession, lake: Lake, job: SilverJob, promotion: Unfi
         "why": f"{known.get('why') or asked.get('why', '')}; {_WHY}".removeprefix("; "),
         "decided_at": known.get("decided_at") or datetime.now(timezone.utc),
     }
+
+
+def find_held_minutes(lake: Lake) -> dict[str, int]:
+    """The promotions of gold that held minutes and died before their ledger row, with the minutes each holds."""
+    sql = f"""
+        SELECT promotion_id, count(*) AS minutes
+        FROM {GOLD_HELD.full_name} ANTI JOIN {OPS_GOLD_PROMOTIONS.full_name} USING (promotion_id)
+        GROUP BY ALL ORDER BY promotion_id
+    """  # noqa: S608 (own names)
+    rows = TableFiles(OpenLake(lake)).query(sql, {}, [GOLD_HELD, OPS_GOLD_PROMOTIONS])
+    return {row["promotion_id"]: row["minutes"] for row in rows}
+
+
+def drop_held_minutes(spark: SparkSession, lake: Lake, promotion_ids: Iterable[str]) -> None:
+    """Takes the minutes away that such promotions held; the next start judges them anew, with all else they touched."""
+    delete_rows(spark, lake, GOLD_HELD, F.col("promotion_id").isin(list(promotion_ids)))
 
 
 def _surviving_decision(job: SilverJob, promotion_id: str) -> Decision | None:

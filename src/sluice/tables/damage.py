@@ -152,7 +152,7 @@ def _offset_files(seen: _Seen) -> Iterator[Damage]:
     for batch_id, text in seen.sealed.items():
         path = seen.checkpoint / OFFSETS / str(batch_id)
         if path.is_file() and path.read_bytes() != text.encode():
-            yield Damage(path, f"was changed since batch {batch_id} began; {SEALED} beside it holds what it was")
+            yield Damage(path, f"was changed since batch {batch_id} began ({SEALED} has what it was)")
 
 
 def _commit_files(seen: _Seen) -> Iterator[Damage]:

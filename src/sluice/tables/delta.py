@@ -144,6 +144,11 @@ def change_status(spark: SparkSession, lake: Lake, table: Table, condition: Colu
     DeltaTable.forPath(spark, lake.table_path(table)).update(condition, {"status": F.lit(status)})
 
 
+def delete_rows(spark: SparkSession, lake: Lake, table: Table, condition: Column) -> None:
+    """Deletes the rows that meet the condition; for tables that no stream reads."""
+    DeltaTable.forPath(spark, lake.table_path(table)).delete(condition)
+
+
 def supersede(keys: DataFrame, lake: Lake, table: Table, condition: str, status: str) -> None:
     """Sets `status` of the rows whose key is among the given ones and that meet the condition.
 
