@@ -215,7 +215,9 @@ def _order(lake: Lake, layer: str, seen: _Seen) -> Iterator[Damage]:
     except (ValueError, KeyError, TypeError, AttributeError):
         is_wrong = True
     if is_wrong:
-        yield Damage(newest, "was changed: a batch cannot end there")
+        is_sealed = seen.offsets[-1] in (seen.sealed or {})
+        what = "ends in what the table above it does not have" if is_sealed else "was changed: a batch cannot end there"
+        yield Damage(newest, what)
 
 
 def _is_behind(before: Mapping[str, Any], end: Mapping[str, Any]) -> bool:

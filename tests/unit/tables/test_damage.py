@@ -11,7 +11,7 @@ import pytest
 from tests.unit.tables.streamed_lake import streamed_lake, write_batch, write_commit
 
 from sluice.errors import EXIT_NOT_ALL_RIGHT, CheckpointDamaged, CheckpointLost
-from sluice.schemas import LAYERS, OPS_SILVER_PROMOTIONS
+from sluice.schemas import BRONZE_EVENTS, LAYERS, OPS_SILVER_PROMOTIONS
 from sluice.tables.damage import find_damage, require_whole
 from sluice.tables.lake import Lake
 
@@ -137,6 +137,14 @@ def test_a_table_that_was_put_back_to_an_earlier_state_does_not_fit(lake: Lake) 
     log = Path(lake.table_path(OPS_SILVER_PROMOTIONS)) / "_delta_log"
     (log / f"{3:020d}.json").unlink()
     with pytest.raises(CheckpointDamaged, match="silver_promotions does not have batch 2, which the checkpoint"):
+        require_whole(lake, "silver")
+
+
+def test_a_table_above_that_was_put_back_to_an_earlier_state_does_not_fit(lake: Lake) -> None:
+    log = Path(lake.table_path(BRONZE_EVENTS)) / "_delta_log"
+    for version in (2, 3):
+        (log / f"{version:020d}.json").unlink()
+    with pytest.raises(CheckpointDamaged, match="offsets/2 ends in what the table above it does not have"):
         require_whole(lake, "silver")
 
 
