@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.unit.tables.streamed_lake import streamed_lake, write_batch, write_commit
 
-from sluice.errors import EXIT_NOT_ALL_RIGHT, CheckpointDamaged, CheckpointLost
+from sluice.errors import EXIT_NOT_ALL_RIGHT, CheckpointDamaged, CheckpointLost, LakeMissing
 from sluice.schemas import BRONZE_EVENTS, LAYERS, OPS_SILVER_PROMOTIONS
 from sluice.tables.damage import find_damage, require_whole
 from sluice.tables.lake import Lake
@@ -188,4 +188,11 @@ def test_a_decision_that_a_start_must_finish_is_looked_at(lake: Lake) -> None:
     assert find_damage(lake, "silver") == []
     (decisions / "silver-500000000000-2.json").write_text("{")
     with pytest.raises(CheckpointDamaged, match=r"silver-500000000000-2.json is cut off"):
+        require_whole(lake, "silver")
+
+
+def test_a_table_whose_log_cannot_be_read_is_an_error_of_its_own(lake: Lake) -> None:
+    for commit in (Path(lake.table_path(OPS_SILVER_PROMOTIONS)) / "_delta_log").glob("*.json"):
+        commit.write_text("{")
+    with pytest.raises(LakeMissing, match=r"ops\.silver_promotions cannot be read"):
         require_whole(lake, "silver")
