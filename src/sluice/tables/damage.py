@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
-from sluice.errors import CheckpointDamaged, CheckpointLost
+from sluice.errors import CheckpointDamaged, CheckpointLost, LakeMissing
 from sluice.schemas import BRONZE_EVENTS, LEDGERS, UPSTREAM, Table
 from sluice.tables.checkpoints import (
     COMMITS,
@@ -116,12 +117,20 @@ def _lost(lake: Lake, layer: str, table: Table) -> Iterator[Damage]:
 
 
 def last_written(lake: Lake, layer: str, generation: str) -> int | None:
-    """The last micro-batch of a checkpoint's generation that is whole in the layer's tables; None before the first."""
+    """The last micro-batch of a checkpoint's generation that is whole in the layer's tables; None before the first.
+
+    Raises:
+        LakeMissing: the table cannot be read.
+    """
     table = _last_table(layer)
     if not lake.has_table(table):
         return None
     app_id = Transaction(f"{layer}:{generation}", 0).app_id(table)
-    found = DeltaTable(lake.table_path(table)).transaction_version(app_id)
+    try:
+        found = DeltaTable(lake.table_path(table)).transaction_version(app_id)
+    except (DeltaError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise LakeMissing(f"{table.full_name} cannot be read: {reason}", f"check {lake.table_path(table)}") from None
     return None if found is None else int(found)
 
 
@@ -215,7 +224,9 @@ def _order(lake: Lake, layer: str, seen: _Seen) -> Iterator[Damage]:
     except (ValueError, KeyError, TypeError, AttributeError):
         is_wrong = True
     if is_wrong:
-        yield Damage(newest, "was changed: a batch cannot end there")
+        is_sealed = seen.offsets[-1] in (seen.sealed or {})
+        what = "ends in what the table above it does not have" if is_sealed else "was changed: a batch cannot end there"
+        yield Damage(newest, what)
 
 
 def _is_behind(before: Mapping[str, Any], end: Mapping[str, Any]) -> bool:

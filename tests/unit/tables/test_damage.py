@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tests.unit.tables.streamed_lake import streamed_lake, write_batch, write_commit
 
-from sluice.errors import EXIT_NOT_ALL_RIGHT, CheckpointDamaged, CheckpointLost
-from sluice.schemas import LAYERS, OPS_SILVER_PROMOTIONS
+from sluice.errors import EXIT_NOT_ALL_RIGHT, CheckpointDamaged, CheckpointLost, LakeMissing
+from sluice.schemas import BRONZE_EVENTS, LAYERS, OPS_SILVER_PROMOTIONS
 from sluice.tables.damage import find_damage, require_whole
 from sluice.tables.lake import Lake
 
@@ -140,6 +140,14 @@ def test_a_table_that_was_put_back_to_an_earlier_state_does_not_fit(lake: Lake) 
         require_whole(lake, "silver")
 
 
+def test_a_table_above_that_was_put_back_to_an_earlier_state_does_not_fit(lake: Lake) -> None:
+    log = Path(lake.table_path(BRONZE_EVENTS)) / "_delta_log"
+    for version in (2, 3):
+        (log / f"{version:020d}.json").unlink()
+    with pytest.raises(CheckpointDamaged, match="offsets/2 ends in what the table above it does not have"):
+        require_whole(lake, "silver")
+
+
 def test_several_faults_are_counted_and_the_first_is_shown(lake: Lake) -> None:
     checkpoint = lake.checkpoint_path("gold")
     (checkpoint / "metadata").unlink()
@@ -180,4 +188,11 @@ def test_a_decision_that_a_start_must_finish_is_looked_at(lake: Lake) -> None:
     assert find_damage(lake, "silver") == []
     (decisions / "silver-500000000000-2.json").write_text("{")
     with pytest.raises(CheckpointDamaged, match=r"silver-500000000000-2.json is cut off"):
+        require_whole(lake, "silver")
+
+
+def test_a_table_whose_log_cannot_be_read_is_an_error_of_its_own(lake: Lake) -> None:
+    for commit in (Path(lake.table_path(OPS_SILVER_PROMOTIONS)) / "_delta_log").glob("*.json"):
+        commit.write_text("{")
+    with pytest.raises(LakeMissing, match=r"ops\.silver_promotions cannot be read"):
         require_whole(lake, "silver")

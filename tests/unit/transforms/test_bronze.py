@@ -7,7 +7,7 @@ from pyspark.sql import SparkSession
 
 from sluice.schemas import BRONZE_EVENTS
 from sluice.testing import KAFKA_TIME, rows_of
-from sluice.transforms.bronze import land_records
+from sluice.transforms.bronze import drop_decided, land_records
 
 # https://spark.apache.org/docs/4.1.3/streaming/structured-streaming-kafka-integration.html
 KAFKA_DDL = (
@@ -52,3 +52,15 @@ def test_kafka_records_land_raw_dated_and_in_the_columns_of_bronze(spark: SparkS
 def test_the_generation_is_1_until_a_recreated_topic_is_accepted(spark: SparkSession) -> None:
     records = spark.createDataFrame([(None, None, "t", 0, 0, KAFKA_TIME, 0, None)], KAFKA_DDL)
     assert [row["topic_generation"] for row in land_records(records).collect()] == [1]
+
+
+def test_records_up_to_the_last_decided_one_of_their_partition_are_left_out(spark: SparkSession) -> None:
+    where = [(1, 0, 0), (1, 0, 1), (1, 0, 2), (1, 1, 0), (2, 0, 0)]
+    rows = [
+        {"topic_generation": generation, "partition": partition, "offset": at} for generation, partition, at in where
+    ]
+    events = rows_of(spark, BRONZE_EVENTS, rows)
+    left = drop_decided(events, {"iot.raw:1:0": 1, "other:1:1": 5})
+    found = left.select("topic_generation", "partition", "offset").collect()
+    assert [tuple(row) for row in found] == [(1, 0, 2), (1, 1, 0), (2, 0, 0)]
+    assert drop_decided(events, {}).count() == 5
