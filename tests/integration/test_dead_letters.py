@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Clock:
 
 
 def row(offset: int, value: bytes | None = b"{", **odd: Any) -> dict[str, Any]:
-    return dict(refused(offset, "NOT_JSON", stage="parse", promotion_id="p1", value=value, **odd))
+    return {**refused(offset, "NOT_JSON", stage="parse", promotion_id="p1", value=value), **odd}
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_only_what_is_added_is_sent_afterwards_and_other_stages_if_the_settings_
     append(lake.path, QUARANTINE, [row(5), row(6, stage="rules")])
     table = DeltaTable(lake.path / "silver" / "quarantine")
     # A replay writes rows anew, and compaction too; neither adds one.
-    table.update({"status": "'replayed'"}, '"offset" = 5')
+    table.update({"status": "'replayed'"}, predicate='"offset" = 5')
     table.optimize.compact()
     append(lake.path, QUARANTINE, [row(7)])
     assert letters.is_due(False)
@@ -141,7 +141,8 @@ def test_a_broker_that_is_away_delays_and_loses_nothing(
     lake: Lake, broker: RunningBroker, topic: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
-    away = DeadLetters(settings_for(lake, NOWHERE, topic), lake, clock)
+    nowhere = settings_for(lake, "", topic, kafka__bootstrap_servers=None, broker__data_path=str(lake.path / "none"))
+    away = DeadLetters(nowhere, lake, clock)
     pauses = []
     for _ in range(6):
         assert away.is_due(False)
@@ -153,6 +154,7 @@ def test_a_broker_that_is_away_delays_and_loses_nothing(
         pauses.append(clock.seconds - before)
     assert pauses == [5, 10, 20, 40, 60, 60]
     assert "wait to be sent" in caplog.text
+    assert DeadLetters(settings_for(lake, NOWHERE, topic), lake).publish() == 0
     append(lake.path, QUARANTINE, [row(5)])
     assert DeadLetters(settings_for(lake, broker.bootstrap_servers, topic), lake).publish() == 3
     assert offsets(received(broker, topic)) == [1, 3, 5]
@@ -221,8 +223,7 @@ def test_what_is_too_large_for_the_topic_is_sent_without_its_bytes_and_holds_not
     admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
     admin.alter_configs([ConfigResource("topic", topic, {"max.message.bytes": "2000"})])
     admin.close()
-    noise = bytes(number * 7919 % 251 for number in range(90_000))
-    append(lake.path, QUARANTINE, [row(5, noise, key=b"k"), row(6)])
+    append(lake.path, QUARANTINE, [row(5, random.Random(0).randbytes(90_000), key=b"k"), row(6)])
     assert letters.publish() == 4
     found = {int(dict(record.headers)["sluice-offset"]): record for record in received(broker, topic)}
     assert sorted(found) == [1, 3, 5, 6]
@@ -235,7 +236,7 @@ def test_a_cursor_that_is_gone_or_damaged_sends_all_that_is_open(
     lake: Lake, letters: DeadLetters, broker: RunningBroker, topic: str, damage: str
 ) -> None:
     letters.publish()
-    DeltaTable(lake.path / "silver" / "quarantine").update({"status": "'discarded'"}, '"offset" = 1')
+    DeltaTable(lake.path / "silver" / "quarantine").update({"status": "'discarded'"}, predicate='"offset" = 1')
     cursor = lake.checkpoint_path("silver") / "dead_letters.json"
     assert set(json.loads(cursor.read_text())) == {"version", "rows", "is_whole"}
     cursor.write_text(damage)
@@ -266,5 +267,4 @@ def test_a_log_that_was_cleaned_up_is_no_end(
     table.create_checkpoint()
     (lake.path / "silver" / "quarantine" / "_delta_log" / f"{1:020d}.json").unlink()
     assert DeadLetters(letters._settings, lake).publish() == 4
-    shutil.rmtree(lake.path)
-    assert offsets(received(broker, topic)) == [1, 3, 1, 3, 5, 6]
+    assert sorted(offsets(received(broker, topic))) == [1, 1, 3, 3, 5, 6]

@@ -75,6 +75,7 @@ MESSAGES = [
     third(20.0, "e1"),
     b"{",
 ]
+TOO_HOT = ("temperature_celsius_possible", "temperature_celsius_at_most_registered_max")
 NEW = Selection(code="UNKNOWN_VERSION")
 COUNTS = ("kind", "verdict", "rows_in", "rows_promoted", "rows_quarantined", "rows_duplicate", "rows_held")
 DONE = Answer(True, "5 replayed: 1 promoted, 2 duplicate, 2 still refused")
@@ -169,11 +170,11 @@ def test_a_replay_lets_in_once_what_the_mended_contract_reads(replayed: Replayed
     refused = workshop.read(SILVER_QUARANTINE).select(*columns)
     expected = spark.createDataFrame(
         [
-            (1, "replayed", "parse", "UNKNOWN_VERSION", None, [], 1),
-            (2, "replayed", "parse", "UNKNOWN_VERSION", None, [], 1),
+            (1, "replayed", "parse", "UNKNOWN_VERSION", "sensor-0001", [], 1),
+            (2, "replayed", "parse", "UNKNOWN_VERSION", "sensor-0001", [], 1),
             (3, "open", "deduplicate", "DUPLICATE_CONFLICT", "sensor-0001", [], 2),
-            (4, "open", "rules", "RULE_FAILED", "sensor-0001", ["temperature_celsius_possible"], 2),
-            (5, "replayed", "parse", "UNKNOWN_VERSION", None, [], 1),
+            (4, "open", "rules", "RULE_FAILED", "sensor-0001", list(TOO_HOT), 2),
+            (5, "replayed", "parse", "UNKNOWN_VERSION", "sensor-0001", [], 1),
             (6, "open", "parse", "NOT_JSON", None, [], 1),
         ],
         refused.schema,
@@ -201,7 +202,7 @@ def test_ledger_trace_and_gate_show_who_replayed_what(replayed: Replayed) -> Non
     topic = workshop.settings.kafka.topic
     newest = read_history(lake)[0]
     assert (newest["kind"], newest["decided_by"]) == ("replay", "ann")
-    assert newest["why"] == "replayed by ann: code UNKNOWN_VERSION: version 3 is registered"
+    assert newest["why"] == "code UNKNOWN_VERSION: version 3 is registered"
 
     (event,) = trace(lake, f"{topic}:0:1").events
     assert (event.state, [row["kind"] for row in event.promotions]) == ("promoted", ["batch", "replay"])
@@ -245,9 +246,18 @@ def test_a_second_replay_finds_nothing_and_one_of_everything_counts_another_atte
     assert workshop.read(SILVER_READINGS).count() == 2
     (hot,) = trace(open_lake(workshop.lake.path), f"{workshop.settings.kafka.topic}:0:4").events
     assert [row["kind"] for row in hot.promotions] == ["batch", "replay", "replay"]
-    # Gold reads what silver adds, whoever added it.
+
+
+@pytest.mark.soak
+def test_gold_reads_what_a_replay_adds(workshop: Workshop) -> None:
+    def counts() -> list[int]:
+        return [row[0] for row in workshop.read(GOLD_READINGS_1MIN).select("reading_count").collect()]
+
     workshop.drain(["gold"])
-    assert [row[0] for row in workshop.read(GOLD_READINGS_1MIN).select("reading_count").collect()] == [2]
+    assert counts() == [1]
+    ask(workshop, REPLAY_QUARANTINED, NEW)
+    workshop.drain(["gold"])
+    assert counts() == [2]
 
 
 def test_a_dry_run_tells_the_same_and_changes_nothing(workshop: Workshop) -> None:
@@ -270,7 +280,7 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(workshop: Workshop) -> Non
         pytest.param(silver_module, "append", 2, id="before duplicates", marks=pytest.mark.soak),
         pytest.param(quarantine_module, "change_rows", 1, id="before the statuses"),
         pytest.param(ledger_module, "append", 1, id="before the texts", marks=pytest.mark.soak),
-        pytest.param(silver_module, "record_promotion", 1, id="before the ledger row"),
+        pytest.param(silver_module, "record_promotion", 1, id="before the ledger row", marks=pytest.mark.soak),
     ],
 )
 def test_a_replay_that_dies_is_finished_as_it_was_decided(
@@ -295,7 +305,7 @@ def test_a_replay_that_dies_is_finished_as_it_was_decided(
     assert ledger(workshop) == [("replay", "PROMOTE_WITH_WARNINGS", 5, 1, 2, 2, 0)]
 
 
-@pytest.mark.parametrize("name", ["change_rows", "record_promotion"])
+@pytest.mark.parametrize("name", [pytest.param("change_rows", marks=pytest.mark.soak), "record_promotion"])
 def test_a_discard_counts_once_and_no_replay_takes_the_record_again(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -322,6 +332,7 @@ def test_a_discard_counts_once_and_no_replay_takes_the_record_again(
     assert answer.message.startswith("nothing replayed")
 
 
+@pytest.mark.soak
 def test_a_gate_that_cannot_decide_lets_nothing_in(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     before = workshop.content()
 
@@ -363,15 +374,19 @@ def waited_for(holds: Callable[[], bool], seconds: float = 60.0) -> bool:
 
 
 def test_a_running_driver_answers_between_its_micro_batches(scene: Scene, tmp_path: Path) -> None:
-    workshop = scene.copied(tmp_path)
-    # It started before the contract was mended.
-    older = scene.workshop.with_settings(lake__path=str(workshop.lake.path))
+    contract = tmp_path / "contract.yaml"
+    shutil.copyfile(scene.workshop.settings.contract.path, contract)
+    shutil.copytree(scene.workshop.lake.path, tmp_path / "lake")
+    workshop = scene.workshop.with_settings(lake__path=str(tmp_path / "lake"), contract__path=str(contract))
     stop = StopSignal()
-    driver = Driver(older.spark, older.settings, None, stop)
+    driver = Driver(workshop.spark, workshop.settings, None, stop)
     running = threading.Thread(target=driver.follow, args=(["silver"],))
     with own_layer(workshop.lake, "silver"):
         running.start()
         try:
+            assert waited_for(lambda: bool(workshop.spark.streams.active))
+            # Mended while the job runs.
+            shutil.copyfile(scene.contract, contract)
             outcome = decide_quarantined(workshop.settings, "replay", NEW, "", "", 60)
         finally:
             stop.event.set()

@@ -125,9 +125,8 @@ def selection_of(
     moment = parse_moment(since) if since is not None else None
     if since is not None and moment is None:
         raise UsageError(f"--since {since!r}: no RFC 3339 time with an offset", "e.g. 2026-03-01T12:00:00Z")
-    return Selection(
-        code, device, stage.value if stage else None, moment, tuple(sorted({at_of(each) for each in records or ()}))
-    )
+    places = tuple(sorted({at_of(each) for each in records or ()}, key=str))
+    return Selection(code, device, stage.value if stage else None, moment, places)
 
 
 def _list_records(lake: OpenLake, selection: Selection, status: str, limit: int, as_json: bool) -> None:

@@ -63,12 +63,13 @@ def answer_pending(spark: SparkSession, lake: Lake, job: Approving) -> None:
 def unfinished_batch(spark: SparkSession, lake: Lake, layer: str) -> str | None:
     """The promotion_id of a micro-batch that was decided and has no ledger row yet; the stream finishes it first."""
     checkpoint = lake.checkpoint_path(layer)
-    latest = Decisions(checkpoint).latest(schemas.BATCH, sys.maxsize, 1)
-    if not latest or not latest[0].promotion_id.startswith(f"{layer}-{read_generation(checkpoint)}-"):
+    ids = [decision.promotion_id for decision in Decisions(checkpoint).latest(schemas.BATCH, sys.maxsize, sys.maxsize)]
+    # Those of an earlier checkpoint are no business of this one's stream.
+    own = [promotion_id for promotion_id in ids if promotion_id.startswith(f"{layer}-{read_generation(checkpoint)}-")]
+    if not own:
         return None
-    promotion_id = latest[0].promotion_id
     ledger = read_table(spark, lake, LEDGERS[layer])
-    return promotion_id if ledger.where(F.col("promotion_id") == promotion_id).isEmpty() else None
+    return own[-1] if ledger.where(F.col("promotion_id") == own[-1]).isEmpty() else None
 
 
 def _decide_hold(spark: SparkSession, lake: Lake, job: Approving, request: Request) -> Answer:

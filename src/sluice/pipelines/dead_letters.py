@@ -83,15 +83,16 @@ class DeadLetters:
     def publish(self) -> int:
         """Sends what is there, for about a second unless the drain has ended; how many records were sent.
 
-        A broker that is away, or refuses, is told in the log and tried again later: nothing is passed over.
+        A broker that is away, or whatever else goes wrong, is told in the log and tried again later: nothing is passed
+        over, and silver is not stopped.
         """
         until = float("inf") if self._has_ended else self._clock() + _SLICE_SECONDS
         sent = 0
         try:
             while self._clock() < until and (cursor := self._cursor()).version <= self._newest():
                 sent += self._publish(cursor, until)
-        except SluiceError as error:
-            self._put_off(error)
+        except Exception as error:
+            self._put_off(error.message if isinstance(error, SluiceError) else f"{type(error).__name__}: {error}")
         else:
             self._pause = _FIRST_PAUSE_SECONDS
         if sent:
@@ -140,7 +141,7 @@ class DeadLetters:
     def _topic(self) -> str:
         return str(self._settings.quarantine.publish_topic)
 
-    def _put_off(self, error: SluiceError) -> None:
+    def _put_off(self, reason: str) -> None:
         if self._sender is not None:
             self._sender.close()
             self._sender = None
@@ -150,7 +151,7 @@ class DeadLetters:
             LAYER,
             self._topic,
             self._pause,
-            error.message,
+            reason,
         )
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
 

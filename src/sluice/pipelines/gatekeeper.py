@@ -26,8 +26,7 @@ from sluice.tables.lake import Lake, write_atomically
 
 # So many batches pass between two looks at how many results there are.
 _PRUNED_EVERY = 500
-# What was done where a person asked for it.
-_DONE = {schemas.APPROVE: "approved", schemas.REPLAY: "replayed"}
+_APPROVED = "approved by {by}: {why}"
 
 
 @dataclass(frozen=True)
@@ -211,7 +210,7 @@ class Gatekeeper:
 
 
 def _asked(kind: str, by: str, why: str) -> str:
-    return f"{_DONE[kind]}{f' by {by}' if by else ''}: {why}"
+    return _APPROVED.format(by=by, why=why) if kind == schemas.APPROVE else why
 
 
 def newest_first(folder: Path) -> list[Path]:

@@ -39,7 +39,7 @@ LAYER = "silver"
 REPLAY_QUARANTINED, DISCARD_QUARANTINED = "replay-quarantined", "discard-quarantined"
 _KINDS = {REPLAY_QUARANTINED: schemas.REPLAY, DISCARD_QUARANTINED: schemas.DISCARD}
 _DONE = {schemas.REPLAY: "replayed", schemas.DISCARD: "discarded"}
-_AGAIN = {f"{name}": f"source.`{name}`" for name in REASON_COLUMNS} | {
+_REFUSED_AGAIN = {name: f"source.`{name}`" for name in REASON_COLUMNS} | {
     "attempts": "target.`attempts` + 1",
     "last_seen_at": "source.`seen_at`",
 }
@@ -148,7 +148,7 @@ def settle_replayed(work: Work, lake: Lake, decided: DataFrame, repeats: DataFra
     outcomes = select_outcomes(decided, repeats, work.reader.rules)
     changes = [
         Change({"status": f"'{schemas.QUARANTINE_REPLAYED}'"}, "source.`error_code` IS NULL"),
-        Change(_AGAIN),
+        Change(_REFUSED_AGAIN),
     ]
     _change(outcomes, lake, changes, work.decided_at, work.transaction)
 

@@ -32,6 +32,10 @@ def test_what_is_due_and_fails_stops_the_layer_with_its_reason() -> None:
 
     with pytest.raises(StreamFailed, match="gold stopped: the disk is full"):
         run_of(is_due=lambda _: True, tend=fail).tend()
+    with pytest.raises(StreamFailed, match="gold stopped: the disk is full"):
+        run_of(has_requests=lambda: True, answer=fail).tend()
+    with pytest.raises(StreamFailed, match="gold stopped: the disk is full"):
+        run_of(answer=fail).start()
 
 
 def test_a_layer_whose_broker_is_away_waits_and_one_that_must_not_start_does_not() -> None:
