@@ -8,7 +8,6 @@ compares with silver as it then was, and so does the same again; Delta drops wha
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -31,7 +30,7 @@ from sluice.pipelines.rulebook import (
     load_rulebook,
 )
 from sluice.pipelines.samples import take_samples
-from sluice.pipelines.silver_work import Work, ask
+from sluice.pipelines.silver_work import Work, ask, in_few_files, told
 from sluice.pipelines.stream import BatchReport, Stream
 from sluice.pipelines.tally import count_rows, count_unknown_fields
 from sluice.schemas import (
@@ -69,8 +68,6 @@ from sluice.transforms.silver import (
 )
 
 LAYER = "silver"
-# More dates than this in one batch, and every task would write a small file into each of them.
-_DATES_PER_TASK = 4
 
 
 def silver_stream(spark: SparkSession, settings: Settings) -> Stream:
@@ -136,7 +133,7 @@ class SilverJob:
         promotion_id = f"{LAYER}-{self._generation}-{batch_id}"
         transaction = Transaction(f"{LAYER}:{self._generation}", batch_id)
         decision = self.carry_out(self.begin(as_records(events), promotion_id, batch_id, transaction))
-        return BatchReport(decision.promotion["rows_in"], _told(decision), pauses=self.keeper.breaker().is_open)
+        return BatchReport(decision.promotion["rows_in"], told(decision), pauses=self.keeper.breaker().is_open)
 
     def approve(self, spark: SparkSession, parent: str, by: str, why: str) -> Decision:
         """Promotes what is held of a promotion, judged and deduplicated anew, whatever batch rules say.
@@ -279,7 +276,7 @@ class SilverJob:
         rows, rules, promotion = work.rows, work.reader.rules, work.promotion
         if rows["rows_promoted"]:
             kept = without_repeats(accepted, repeats) if work.repeated else accepted
-            readings = _in_few_files(select_readings(kept, rules, promotion), work.tally.hours)
+            readings = in_few_files(select_readings(kept, rules, promotion), work.tally.hours)
             append(readings, self._lake, SILVER_READINGS, work.transaction)
         if rows["rows_quarantined"] and work.kind != schemas.REPLAY:
             quarantined = select_refused(refused, rules, promotion)
@@ -294,16 +291,3 @@ class SilverJob:
         self._configs.record(work.spark, work.transaction)
         row = {**decision.promotion, "total_seconds": time.monotonic() - work.began}
         record_promotion(work.spark, self._lake, OPS_SILVER_PROMOTIONS, row, work.transaction)
-
-
-def _told(decision: Decision) -> str:
-    row = decision.promotion
-    if decision.verdict in schemas.REFUSING_VERDICTS:
-        return f"{row['rows_held']:,} held: {decision.verdict} ({row['why']})"
-    counts = f"{row['rows_promoted']:,} promoted, {row['rows_quarantined']:,} quarantined"
-    return f"{counts}, {row['rows_duplicate']:,} duplicate: {decision.verdict}"
-
-
-def _in_few_files(readings: DataFrame, hours: Iterable[datetime]) -> DataFrame:
-    dates = {hour.date() for hour in hours}
-    return readings.repartition("event_date") if len(dates) > _DATES_PER_TASK else readings

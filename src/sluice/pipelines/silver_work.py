@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,9 @@ from sluice.tables.decisions import Decision
 from sluice.tables.delta import Transaction
 from sluice.transforms.judge import critical_bits, range_bits
 from sluice.transforms.silver import ACCEPTED, REFUSED, Promotion, Reader
+
+# More dates than this in one batch, and every task would write a small file into each of them.
+_DATES_PER_TASK = 4
 
 
 @dataclass
@@ -119,3 +122,18 @@ def _scored(work: Work) -> Counts:
         judged=tally.readable,
         inconsistent=tally.breaking(consistency) if consistency else None,
     )
+
+
+def told(decision: Decision) -> str:
+    """What became of a batch, for the line about it."""
+    row = decision.promotion
+    if decision.verdict in schemas.REFUSING_VERDICTS:
+        return f"{row['rows_held']:,} held: {decision.verdict} ({row['why']})"
+    counts = f"{row['rows_promoted']:,} promoted, {row['rows_quarantined']:,} quarantined"
+    return f"{counts}, {row['rows_duplicate']:,} duplicate: {decision.verdict}"
+
+
+def in_few_files(readings: DataFrame, hours: Iterable[datetime]) -> DataFrame:
+    """Readings of so many dates that every task would else write a small file into each, gathered by date."""
+    dates = {hour.date() for hour in hours}
+    return readings.repartition("event_date") if len(dates) > _DATES_PER_TASK else readings
