@@ -443,6 +443,20 @@ def test_times_beyond_the_year_9999_are_no_obstacle(lake: Path) -> None:
     assert found[MISSING_MINUTE] == ["14645-06-30T15:06:00Z meter-0001 power_watt"]
 
 
+def test_a_rebuilt_checkpoint_goes_on_with_the_numbers_of_the_one_before(lake: Path) -> None:
+    append(lake, "bronze.events", [bronze(offset, partition=1) for offset in (4, 5)])
+    refused_rows = [refused(3 + n, "NOT_JSON", promotion_id=f"silver-new-{7 + n}", partition=1) for n in range(3)]
+    append(lake, "silver.quarantine", refused_rows)
+    rows = [
+        {**silver_promotion(7 + n, {"1": 3 + n}, quarantined=1), "promotion_id": f"silver-new-{7 + n}"}
+        for n in range(3)
+    ]
+    append(lake, "ops.silver_promotions", [{**rows[0], "from_version": None}, *rows[1:]])
+    assert audited(lake).balances
+    delete(lake, "ops.silver_promotions", "batch_id = 8")
+    assert problems(audited(lake))["silver.ledger"][CHAIN] == ["silver-new-9"]
+
+
 def test_held_rows_count_for_the_promotion_that_held_them(lake: Path) -> None:
     append(lake, "bronze.events", [bronze(4, partition=1)])
     append(lake, "silver.held", [held(offset, "silver-g-5", partition=1) for offset in (3, 4)])

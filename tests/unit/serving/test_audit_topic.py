@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from sluice.errors import BrokerDown, SluiceError
 from sluice.serving.audit.findings import FAILED, OK, SKIPPED, Check
@@ -146,6 +148,26 @@ def test_a_broker_that_goes_away_meanwhile_is_said(tmp_path: Path) -> None:
     check = topic_check(lake_with(tmp_path, 0, 2), failing)
     assert (check.result, check.reason) == (SKIPPED, "it went away")
     assert notes(check) == {LEFT: [("iot.raw:1:0:1", "")]}
+
+
+def test_offsets_that_a_person_gave_up_are_not_looked_for(tmp_path: Path) -> None:
+    lake = lake_with(tmp_path, 5, 6, 20, 22)
+    floors = [
+        {"table": "bronze.events", "range": "iot.raw:1:0", "since": None, "before": "5"},
+        {"table": "bronze.events", "range": "iot.raw:1:0", "since": "7", "before": "19"},
+        {"table": "bronze.events", "range": "iot.raw:1:1", "since": "20", "before": "30"},
+        {"table": "silver.readings", "range": "event_date", "since": None, "before": "2026-01-01"},
+    ]
+    kinds = pa.schema([(name, pa.string()) for name in floors[0]])
+    write_deltalake(str(lake / "ops/floors"), pa.Table.from_pylist(floors, schema=kinds))
+    told = "offsets that were given up, as ops.floors says"
+
+    check = topic_check(lake, NO_BROKER)
+    assert notes(check) == {ABSENT: [("iot.raw:1:0:19", ""), ("iot.raw:1:0:21", "")], told: []}
+    every = {(0, offset) for offset in range(23)}
+    check = topic_check(lake, Partitions({0: (3, 23)}, every))
+    assert [named.at for named in check.outcome.problems[0].first] == ["iot.raw:1:0:19", "iot.raw:1:0:21"]
+    assert [note.count for note in check.outcome.notes if note.what == told] == [12]
 
 
 @pytest.mark.parametrize("every", [2, 3])

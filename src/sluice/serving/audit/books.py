@@ -9,16 +9,10 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
-from urllib.parse import unquote
 
 import duckdb
-import pyarrow as pa
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 
 from sluice.errors import BooksUnreadable, SluiceError
 from sluice.schemas import (
@@ -38,7 +32,7 @@ from sluice.schemas import (
     Table,
 )
 from sluice.serving.audit.findings import FIRST, Finding, Named
-from sluice.serving.empty_tables import duckdb_type
+from sluice.serving.audit.pages import RESTORE, BookFile, Chunk, Pages, first_line, open_pages, source_of
 from sluice.serving.lake import OpenLake, connect
 
 _OPENED = (
@@ -58,42 +52,6 @@ _MEMORY = "2GB"
 # What DuckDB says of files, not of SQL.
 _OF_FILES = (duckdb.IOException, duckdb.InvalidInputException, duckdb.OutOfMemoryException)
 _NO_COLUMN = re.compile(r"column .* not found|does not have a column")
-# What a file without statistics is taken to hold, by its size.
-_ROW_BYTES = 40
-
-
-@dataclass(frozen=True)
-class BookFile:
-    """One file of a table.
-
-    Attributes:
-        rows: in it; estimated where its statistics do not say.
-        day: of its partition, in days since 1970-01-01; None in a table without partitions.
-        last_offset: the greatest of its rows; None where its statistics do not say.
-    """
-
-    path: str
-    rows: int
-    day: int | None
-    last_offset: int | None
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A part of a table: some of its days, and of them one of so many shares of its devices."""
-
-    days: tuple[int, ...]
-    share: int = 0
-    shares: int = 1
-
-
-@dataclass(frozen=True)
-class Pages:
-    """A table at one version."""
-
-    table: Table
-    version: int
-    files: tuple[BookFile, ...]
 
 
 class Books:
@@ -115,9 +73,9 @@ class Books:
         # Of its own: what two processes put into one directory gets mixed up.
         self._room = tempfile.TemporaryDirectory(prefix="sluice-audit-")
         self.connection.execute("SET temp_directory = ?", [self._room.name])
-        self._pages: dict[Table, Pages | SluiceError | None] = {table: self._open(table) for table in _OPENED}
+        self._pages: dict[Table, Pages | SluiceError | None] = {table: open_pages(lake, table) for table in _OPENED}
         # Once more, after all others: what a table holds of a promotion that even these do not know is unfinished.
-        self._later = {table: self._open(table) for table in LEDGERS.values()}
+        self._later = {table: open_pages(lake, table) for table in LEDGERS.values()}
         self._require_whole()
 
     @property
@@ -233,45 +191,8 @@ class Books:
                 if self._pages[table] is None:
                     raise BooksUnreadable(
                         f"the lake at {self.lake.path} has lost {table.full_name}: {layer} has been running on it",
-                        _RESTORE,
+                        RESTORE,
                     )
-
-    def _open(self, table: Table) -> Pages | SluiceError | None:
-        if table.full_name not in self.lake.tables():
-            return None
-        try:
-            delta = self.lake.delta(table.full_name)
-            return Pages(table, delta.version(), tuple(book_files(delta, self.lake.path / table.relative_path)))
-        except SluiceError as error:
-            return BooksUnreadable(error.message, error.hint)
-        except (DeltaError, OSError, ValueError, pa.ArrowException) as error:
-            return BooksUnreadable(f"{table.full_name} cannot be read: {_first_line(error)}", _RESTORE)
-
-
-def book_files(delta: DeltaTable, folder: Path) -> Iterator[BookFile]:
-    """The files of a Delta table at the version it is opened at."""
-    features = delta.protocol().reader_features
-    if features:
-        names = ", ".join(sorted(features))
-        raise BooksUnreadable(f"{folder} uses {names}, which an audit cannot read", "rewrite the table without it")
-    actions = pa.RecordBatchReader.from_stream(delta.get_add_actions(flatten=True)).read_all()
-    names = actions.column_names
-    partition = next((name for name in names if name.startswith("partition.")), "")
-    # Numbers, not dates: a broker can stamp records later than the year 9999.
-    days = actions[partition].cast(pa.int32()).to_pylist() if partition else [None] * len(actions)
-    offsets = actions["max.offset"].to_pylist() if "max.offset" in names else [None] * len(actions)
-    columns = [actions[name].to_pylist() for name in ("path", "num_records", "size_bytes")]
-    for path, rows, size, day, offset in zip(*columns, days, offsets, strict=True):
-        yield BookFile(str(folder / unquote(path)), size // _ROW_BYTES if rows is None else rows, day, offset)
-
-
-def source_of(table: Table, files: Iterable[BookFile]) -> str:
-    """What stands after FROM to read the table's columns, its partition column aside, from some of its files."""
-    paths = ", ".join("'" + file.path.replace("'", "''") + "'" for file in files)
-    if paths:
-        return f"read_parquet([{paths}], hive_partitioning = false)"
-    columns = (f'NULL::{duckdb_type(kind)} AS "{name}"' for name, kind in table.columns if name != table.partition_by)
-    return f"(SELECT {', '.join(columns)} WHERE false)"
 
 
 def _raised(pages: Pages | SluiceError | None) -> Pages | None:
@@ -280,16 +201,9 @@ def _raised(pages: Pages | SluiceError | None) -> Pages | None:
     return pages
 
 
-_RESTORE = "restore the table from a backup; its history is in _delta_log"
-
-
 def _unreadable(error: duckdb.Error) -> BooksUnreadable:
     if isinstance(error, duckdb.OutOfMemoryException):
         return BooksUnreadable(
-            f"no room to work in: {_first_line(error)}", "free space where temporary files go (TMPDIR)"
+            f"no room to work in: {first_line(error)}", "free space where temporary files go (TMPDIR)"
         )
-    return BooksUnreadable(f"the lake's files cannot be read: {_first_line(error)}", _RESTORE)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return BooksUnreadable(f"the lake's files cannot be read: {first_line(error)}", RESTORE)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from sluice.schemas import SILVER_READINGS
-from sluice.serving.audit.books import Books, source_of
+from sluice.serving.audit.books import Books
 from sluice.serving.audit.days import days_in_scope, moment_text
 from sluice.serving.audit.findings import Outcome
+from sluice.serving.audit.pages import source_of
 
 _AT = f"concat(device_id, '@', {moment_text('event_us')}, ' ', event_id)"
 _COORDINATES = "concat_ws(':', topic, topic_generation, partition, \"offset\")"

@@ -96,11 +96,16 @@ def _repeated(layer: str) -> str:
 
 
 def _broken_chain(layer: str) -> str:
-    """A micro-batch begins in the version after the one its predecessor ended in, or goes on within that one."""
+    """A micro-batch begins in the version after the one its predecessor ended in, or goes on within that one.
+
+    The first checkpoint begins with batch 0; one that was rebuilt later goes on with the numbers.
+    """
     return f"""
         WITH ordered AS (
-            SELECT *, coalesce(lag(batch_id) OVER same, -1) AS batch_before, lag(to_version) OVER same AS version_before
-            FROM (SELECT DISTINCT promotion_id, generation, batch_id, from_version, to_version
+            SELECT *, lag(to_version) OVER same AS version_before, coalesce(lag(batch_id) OVER same,
+                CASE WHEN is_first THEN -1 ELSE batch_id - 1 END) AS batch_before
+            FROM (SELECT DISTINCT promotion_id, generation, batch_id, from_version, to_version,
+                generation = arg_min(generation, decided_at) OVER () AS is_first
                 FROM {layer}_ledger WHERE kind = '{BATCH}')
             WINDOW same AS (PARTITION BY generation ORDER BY batch_id)
         )
@@ -132,7 +137,7 @@ def _unknown(books: Books, layer: str) -> tuple[str, bool]:
         FROM (SELECT promotion_id, place, sum(rows)::BIGINT AS total FROM ({unknown}) GROUP BY ALL) GROUP BY 1
     """  # noqa: S608 (our own names)
     ids = [promotion_id for (promotion_id,) in books.rows(f"SELECT DISTINCT promotion_id FROM ({unknown})")]  # noqa: S608
-    batches = [found for each in ids if (found := re.fullmatch(f"{layer}-(.*)-([0-9]+)", each or ""))]
+    batches = [found for each in ids if (found := re.fullmatch(f"{layer}-([^-]+)-([0-9]+)", each or ""))]
     others = len(ids) - len(batches)
     later = f"SELECT count(*) FROM {layer}_rows WHERE kind = '{BATCH}' AND generation = ? AND batch_id > ?"  # noqa: S608
     passed = any(books.number(later, [found[1], int(found[2])]) for found in batches)

@@ -20,9 +20,10 @@ from sluice.schemas import (
     SILVER_READINGS,
     range_rules,
 )
-from sluice.serving.audit.books import Books, Chunk
+from sluice.serving.audit.books import Books
 from sluice.serving.audit.days import MINUTE_MICROS, days_in_scope, moment_text
 from sluice.serving.audit.findings import FIRST, Finding, Named, Outcome
+from sluice.serving.audit.pages import Chunk
 from sluice.serving.audit.unread import mark_unread
 
 # Beyond it the squares of values are no numbers, and deviations differ by how they are computed.

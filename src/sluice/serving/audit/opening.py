@@ -26,7 +26,8 @@ from sluice.schemas import (
     SILVER_READINGS,
     Table,
 )
-from sluice.serving.audit.books import BookFile, Books, source_of
+from sluice.serving.audit.books import Books
+from sluice.serving.audit.pages import BookFile, source_of
 
 STREAM = "topic, topic_generation, partition"
 # Where a record of silver can be.
@@ -35,8 +36,9 @@ _COLUMNS = (
     "promotion_id, kind, parent_promotion_id, batch_id, from_version, to_version, rows_in, rows_promoted, "
     "rows_quarantined, rows_duplicate, rows_held, verdict, decided_at"
 )
-_GENERATION = "regexp_extract(promotion_id, '^[a-z]+-(.*)-[0-9]+$', 1)"
-_NAME = "'^(.*):([0-9]+):([0-9]+)$'"
+_GENERATION = "regexp_extract(promotion_id, '^[a-z]+-([^-]+)-[0-9]+$', 1)"
+# How ledgers name a stream, as arguments of regexp_extract after the text.
+STREAM_NAME = "'^(.*):([0-9]+):([0-9]+)$', ['topic', 'generation', 'partition']"
 _DAY_SECONDS = 86_400
 
 
@@ -88,7 +90,7 @@ WITH begun AS (
     SELECT seq, promotion_id, unnest(map_entries(offsets)) AS entry FROM numbered
 ), named AS (
     SELECT seq, promotion_id, entry.value AS last_offset,
-        regexp_extract(entry.key, {_NAME}, ['topic', 'generation', 'partition']) AS name
+        regexp_extract(entry.key, {STREAM_NAME}) AS name
     FROM entries
 )
 SELECT seq, promotion_id, name.topic AS topic, try_cast(name.generation AS INTEGER) AS topic_generation,

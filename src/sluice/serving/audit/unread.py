@@ -6,7 +6,8 @@ from deltalake.exceptions import DeltaError
 
 from sluice.errors import BooksUnreadable, LakeMissing
 from sluice.schemas import BATCH, SILVER_READINGS
-from sluice.serving.audit.books import BookFile, Books, book_files, source_of
+from sluice.serving.audit.books import Books
+from sluice.serving.audit.pages import BookFile, book_files, source_of
 from sluice.tables.checkpoints import whole_version
 from sluice.tables.lake import Lake
 
