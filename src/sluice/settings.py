@@ -18,8 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sluice.errors import SettingsInvalid, YamlInvalid
 
 ENVIRONMENT_PREFIX = "SLUICE_"
-# Environment variables of the prefix that are not settings.
-RESERVED_VARIABLES = frozenset({"SLUICE_HOME"})
+RESERVED_VARIABLES = frozenset({"SLUICE_HOME"})  # of the prefix, and no settings
 TOPIC_PATTERN = r"^[A-Za-z0-9._-]{1,249}$"
 MAX_YAML_BYTES, MAX_YAML_ALIASES = 16 * 1024 * 1024, 100
 # Settings that are paths, and therefore relative to where they were written.
