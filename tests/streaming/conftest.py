@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from kafka import KafkaProducer
@@ -19,6 +19,9 @@ from sluice.schemas import LAYERS, TABLES, Table
 from sluice.settings import Settings, load_settings
 from sluice.tables.lake import Lake
 from tests.topics import new_topic
+
+if TYPE_CHECKING:
+    from tests.streaming.crash.scenes import Scenes
 
 # What differs between two runs that did the same.
 BOOKKEEPING = {
@@ -98,6 +101,15 @@ def open_workshop(spark: SparkSession, broker: RunningBroker, lake: Path) -> Wor
 @pytest.fixture
 def workshop(spark: SparkSession, broker: RunningBroker, tmp_path: Path) -> Workshop:
     return open_workshop(spark, broker, tmp_path / "lake")
+
+
+@pytest.fixture(scope="session")
+def scenes(spark: SparkSession, broker: RunningBroker, tmp_path_factory: pytest.TempPathFactory) -> Scenes:
+    """Lakes with work left to do, and what an undisturbed run makes of them; each made when it is first asked for."""
+    from tests.streaming.crash.scenes import Scenes
+
+    folder = tmp_path_factory.mktemp("scenes")
+    return Scenes(open_workshop(spark, broker, folder / "lake"), folder)
 
 
 def reading(value: float = 1.0, **fields: Any) -> dict[str, Any]:

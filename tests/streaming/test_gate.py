@@ -12,7 +12,6 @@ from pyspark.sql import SparkSession
 
 from sluice.embedded.broker import RunningBroker
 from sluice.errors import BreakerOpen
-from sluice.pipelines import silver as silver_module
 from sluice.pipelines.approvals import answer_pending
 from sluice.pipelines.gold import open_gold
 from sluice.pipelines.silver import open_silver
@@ -29,7 +28,6 @@ from sluice.schemas import (
 )
 from sluice.tables.requests import Answer, find_answer, submit_request
 from tests.streaming.conftest import Workshop, open_workshop, reading
-from tests.streaming.test_crash_points import Died, dying
 
 BAD = [reading(20.0, event_id="good-1"), b"{", b"[", b"nothing", reading(20.0, event_id="good-1")]
 GOOD = [reading(21.0, event_id="good-2"), reading(22.0, event_id="good-3", timestamp="2024-03-01T10:01:00Z")]
@@ -155,30 +153,6 @@ def test_a_rejected_batch_stays_held(copied: Workshop) -> None:
     assert not decide(copied, "silver", "approve", hold).done
     nothing = decide(copied, "silver", "approve", promotion_of(copied, "silver", 1))
     assert nothing == Answer(False, f"nothing of {promotion_of(copied, 'silver', 1)} is held; its verdict was PROMOTE")
-    assert copied.audit() == {}
-
-
-@pytest.mark.parametrize(
-    "call",
-    [pytest.param(2, id="before quarantine", marks=pytest.mark.soak), pytest.param(4, id="before the ledger row")],
-)
-def test_an_approval_that_dies_is_finished_by_the_next_owner(
-    copied: Workshop, monkeypatch: pytest.MonkeyPatch, call: int
-) -> None:
-    hold = promotion_of(copied, "silver", 0)
-    request = submit_request(copied.lake, "silver", "approve", hold, "ann", "looked at it")
-    with monkeypatch.context() as patch:
-        name = "append" if call == 2 else "record_promotion"
-        patch.setattr(silver_module, name, dying(getattr(silver_module, name), call if call == 2 else 1))
-        with pytest.raises(Died):
-            answer_pending(copied.spark, copied.lake, open_silver(copied.spark, copied.settings))
-    assert find_answer(copied.lake, request) is None
-    assert copied.audit() == {}
-    copied.drain(["silver"])
-    assert find_answer(copied.lake, request) == Answer(True, f"{hold} approved: 1 promoted, 3 quarantined, 1 duplicate")
-    assert ledger(copied)[2:] == [("approve", "PROMOTE_WITH_WARNINGS", 5, 1, 3, 1, 0)]
-    assert column(copied, SILVER_READINGS, "event_id") == ["good-1", "good-2", "good-3"]
-    assert copied.read(SILVER_QUARANTINE).count() == 3
     assert copied.audit() == {}
 
 
