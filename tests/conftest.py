@@ -17,20 +17,19 @@ from sluice.session import open_session
 from sluice.settings import load_settings
 from tests.spark_options import JAVA_OPTIONS
 
-LAKES, UNIT = "lakes", "unit"
+_SMALL_LAKE = ("tests/integration/test_notebooks.py", "tests/streaming/test_audit.py", "tests/streaming/test_trace.py")
 
 
 def group_of(path: str) -> str:
-    """Which process a file's tests run in under `pytest -n 2`, so that a session and a lake are made once."""
-    if path.startswith("tests/streaming/") or path == "tests/integration/test_notebooks.py":
-        return LAKES
-    return UNIT if path.startswith("tests/unit/") else path
+    """What runs in one process under `pytest -n 2`: a file's tests, and all that need the `small_lake`."""
+    return "small lake" if path in _SMALL_LAKE else path
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The two longest groups come first: a process each."""
-    first = {LAKES: 0, UNIT: 1}
-    items.sort(key=lambda item: first.get(group_of(_file_of(item.nodeid)), len(first)))
+    """Files of long tests come first, so that both processes end at about the same time."""
+    items.sort(
+        key=lambda item: (item.nodeid.startswith("tests/unit/"), group_of(_file_of(item.nodeid)) != "small lake")
+    )
 
 
 @pytest.hookimpl(optionalhook=True)

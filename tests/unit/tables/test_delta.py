@@ -16,6 +16,7 @@ from sluice.schemas import (
     GOLD_LATEST_READINGS,
     GOLD_READINGS_1MIN,
     LAYERS,
+    OPS_FLOORS,
     SILVER_DUPLICATES,
     SILVER_QUARANTINE,
     SILVER_READINGS,
@@ -28,6 +29,7 @@ from sluice.tables.delta import (
     Upsert,
     append,
     change_rows,
+    create_table,
     create_tables,
     current_version,
     read_table,
@@ -47,6 +49,7 @@ def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     made = Lake(tmp_path_factory.mktemp("tables") / "lake")
     for layer in LAYERS:
         create_tables(spark, made, layer)
+    create_table(spark, made, OPS_FLOORS)
     return made
 
 
