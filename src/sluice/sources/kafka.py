@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sluice.errors import BrokerDown, SettingsInvalid, SluiceError, TopicMissing
+from sluice.errors import BrokerDown, SettingsInvalid, TopicMissing
 from sluice.settings import Settings
 from sluice.sources.kafka_options import CONSUMER, java_options, python_options
 from sluice.sources.kafka_producer import TopicProducer
@@ -101,13 +101,20 @@ class TopicObserver:
         Raises:
             BrokerDown, TopicMissing, SettingsInvalid: as require_topic.
         """
+        was_connected = self._admin is not None
         try:
-            with _reaching(self._bootstrap_servers):
-                found = self._connected().describe_topics([self._topic])[0]
-                cluster = self._connected().describe_cluster()["cluster_id"]
-        except SluiceError:
+            return self._ask()
+        except BrokerDown:
             self.close()
-            raise
+            if not was_connected:
+                raise
+        # The connection may be one to a broker that has been started anew since.
+        return self._ask()
+
+    def _ask(self) -> LiveTopic:
+        with _reaching(self._bootstrap_servers):
+            found = self._connected().describe_topics([self._topic])[0]
+            cluster = self._connected().describe_cluster()["cluster_id"]
         if not found["partitions"]:
             raise topic_missing(self._bootstrap_servers, self._topic)
         topic_id = str(found.get("topic_id") or _NO_ID)
