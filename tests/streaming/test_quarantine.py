@@ -17,7 +17,6 @@ from kafka import KafkaConsumer
 from pyspark.sql import SparkSession
 
 from sluice.embedded.broker import RunningBroker
-from sluice.pipelines import ledger as ledger_module
 from sluice.pipelines import quarantine as quarantine_module
 from sluice.pipelines import silver as silver_module
 from sluice.pipelines.approvals import answer_pending
@@ -44,7 +43,7 @@ from sluice.tables.lake import own_layer
 from sluice.tables.requests import Answer, Request, find_answer, pending_requests, submit_request
 from sluice.tables.selection import At, Selection
 from tests.streaming.conftest import Workshop, open_workshop, reading
-from tests.streaming.test_crash_points import Died, drain_until_death, dying
+from tests.streaming.deaths import Died, drain_until_death, dying
 from tests.topics import new_topic
 
 VERSION_3 = """
@@ -273,27 +272,11 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(workshop: Workshop) -> Non
     assert ledger(workshop) == []
 
 
-@pytest.mark.parametrize(
-    ("module", "name", "call"),
-    [
-        pytest.param(silver_module, "append", 1, id="before readings", marks=pytest.mark.soak),
-        pytest.param(silver_module, "append", 2, id="before duplicates", marks=pytest.mark.soak),
-        pytest.param(quarantine_module, "change_rows", 1, id="before the statuses"),
-        pytest.param(ledger_module, "append", 1, id="before the texts", marks=pytest.mark.soak),
-        pytest.param(silver_module, "record_promotion", 1, id="before the ledger row", marks=pytest.mark.soak),
-    ],
-)
 def test_a_replay_that_dies_is_finished_as_it_was_decided(
-    workshop: Workshop,
-    replayed: Replayed,
-    scene: Scene,
-    monkeypatch: pytest.MonkeyPatch,
-    module: Any,
-    name: str,
-    call: int,
+    workshop: Workshop, replayed: Replayed, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(module, name, dying(getattr(module, name), call))
+        patch.setattr(quarantine_module, "change_rows", dying(quarantine_module.change_rows, 1))
         with pytest.raises(Died):
             ask(workshop, REPLAY_QUARANTINED, NEW, "ann", "version 3 is registered")
     (request,) = pending_requests(workshop.lake, "silver")
@@ -305,13 +288,12 @@ def test_a_replay_that_dies_is_finished_as_it_was_decided(
     assert ledger(workshop) == [("replay", "PROMOTE_WITH_WARNINGS", 5, 1, 2, 2, 0)]
 
 
-@pytest.mark.parametrize("name", [pytest.param("change_rows", marks=pytest.mark.soak), "record_promotion"])
 def test_a_discard_counts_once_and_no_replay_takes_the_record_again(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, name: str
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     selection = Selection(records=(At(workshop.settings.kafka.topic, None, 0, 6),))
     with monkeypatch.context() as patch:
-        patch.setattr(quarantine_module, name, dying(getattr(quarantine_module, name), 1))
+        patch.setattr(quarantine_module, "record_promotion", dying(quarantine_module.record_promotion, 1))
         with pytest.raises(Died):
             ask(workshop, DISCARD_QUARANTINED, selection, "ann", "noise")
     (request,) = pending_requests(workshop.lake, "silver")

@@ -19,9 +19,19 @@ from sluice.pipelines.recovery import Recovery, recover_layer
 from sluice.schemas import GOLD_HELD, LAYERS, OPS_GOLD_PROMOTIONS, OPS_SILVER_PROMOTIONS, SILVER_HELD, UPSTREAM
 from sluice.tables.requests import pending_requests
 from sluice.testing import rows_of, utc
-from tests.streaming.conftest import Workshop, open_workshop
-from tests.streaming.test_crash_points import FIRST, SECOND, Died, drain_until_death, dying
+from tests.streaming.conftest import Workshop, open_workshop, reading
+from tests.streaming.deaths import Died, drain_until_death, dying
 from tests.streaming.test_gate import BAD, column, decide, ledger, promotion_of, with_low_guard
+
+FIRST = [
+    reading(20.0),
+    reading(20.0),
+    reading(21.0),
+    reading(500.0, event_id="hot"),
+    b"{",
+    reading(22.0, event_id="e2"),
+]
+SECOND = [reading(20.0), reading(23.0, event_id="e3"), reading(24.0, event_id="e2"), b"}"]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from sluice.schemas import GOLD_QUALITY_SCORES, SILVER_QUARANTINE, SILVER_READIN
 from sluice.tables.delta import change_status, current_version
 from sluice.testing import day
 from tests.streaming.conftest import Workshop, open_workshop, reading
-from tests.streaming.test_crash_points import Died, dying
+from tests.streaming.deaths import Died, dying
 
 Scores = dict[tuple[date, str], dict[str, Any]]
 

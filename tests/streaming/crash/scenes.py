@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from sluice import schemas
+from sluice.pipelines.quarantine import DISCARD_QUARANTINED, REPLAY_QUARANTINED
 from sluice.schemas import BRONZE_EVENTS
 from sluice.tables.delta import Transaction, append
+from sluice.tables.selection import Selection
 from sluice.testing import rows_of, utc
 from tests.streaming.conftest import Workshop, reading
 from tests.streaming.crash.books import outcome
 from tests.streaming.test_gate import BAD, decide, huge, promotion_of, with_low_guard
+from tests.streaming.test_quarantine import ask
 
 # Both hold readings, copies, conflicts, unreadable and refused ones, and values whose minute gold holds.
 FIRST: list[bytes | dict[str, Any]] = [
     reading(20.0),
     reading(20.0),
     reading(21.0),
+    reading(500.0, event_id="hot"),
     reading(500.0, event_id="hot"),
     b"{",
     reading(22.0, event_id="e2"),
@@ -55,6 +59,12 @@ class Scene:
     expected: dict[str, list[str]]
     hold: str
 
+    def copied(self, lake: Path) -> Workshop:
+        """The lake as the stage finds it, as a copy of one's own."""
+        shutil.copytree(self.ready.lake.path, lake)
+        suites = str(self.ready.settings.expectations.path)
+        return self.ready.with_settings(lake__path=str(lake), expectations__path=suites)
+
 
 class Scenes:
     """Makes each scene when it is first asked for, out of what the stages before it left.
@@ -69,19 +79,21 @@ class Scenes:
         self._workshop = with_low_guard(workshop, folder / "suites")
         self._made: dict[str, Scene] = {}
 
-    def at(self, lake: Path) -> Workshop:
-        """The scenes' topic and suite with another lake."""
-        suites = str(self._workshop.settings.expectations.path)
-        return self._workshop.with_settings(lake__path=str(lake), expectations__path=suites)
+    def at(self, lake: Path, suites: str = "suites") -> Workshop:
+        """The scenes' topic with another lake."""
+        path = self._folder / suites
+        return self._workshop.with_settings(lake__path=str(lake), expectations__path=str(path))
 
     def __getitem__(self, name: str) -> Scene:
         if name not in self._made:
             self._made[name] = _MAKERS[name](self, name)
         return self._made[name]
 
-    def make(self, name: str, start: Workshop, work: Callable[[Workshop], object], hold: str = "") -> Scene:
+    def make(
+        self, name: str, start: Workshop, work: Callable[[Workshop], object], hold: str = "", suites: str = "suites"
+    ) -> Scene:
         """A scene that starts with a copy of a lake, on which `work` is what has to be done."""
-        ready, done = (self.at(self._folder / name / state) for state in ("ready", "done"))
+        ready, done = (self.at(self._folder / name / state, suites) for state in ("ready", "done"))
         for workshop in (ready, done):
             shutil.copytree(start.lake.path, workshop.lake.path)
         work(done)
@@ -126,13 +138,30 @@ class Scenes:
         hold = promotion_of(start, layer, batch_id)
         return self.make(name, start, lambda done: decide(done, layer, action, hold), hold)
 
+    def make_asked(self, name: str) -> Scene:
+        """What broke a rule stands in quarantine, and breaks none of a wider suite that is in force now."""
+        suites = self._folder / "wide"
+        if not suites.exists():
+            shutil.copytree(self._workshop.settings.expectations.path, suites)
+            path = suites / "silver_readings.json"
+            suite = json.loads(path.read_text("utf-8"))
+            for rule in suite["expectations"]:
+                if rule["meta"]["rule_id"] == "temperature_celsius_possible":
+                    rule["kwargs"].update(min_value=-1000, max_value=1000)
+            path.write_text(json.dumps(suite), "utf-8")
+        selection, action = Selection(code=schemas.RULE_FAILED), _ACTIONS[name]
+        start = self["silver"].done
+        return self.make(name, start, lambda done: ask(done, action, selection, "ann", "looked at it"), suites="wide")
 
+
+_ACTIONS = {schemas.REPLAY: REPLAY_QUARANTINED, schemas.DISCARD: DISCARD_QUARANTINED}
 _MAKERS: dict[str, Callable[[Scenes, str], Scene]] = {
     "bronze": Scenes.make_bronze,
     "silver": Scenes.make_silver,
     "gold": Scenes.make_gold,
     "whole": lambda scenes, _: scenes.make_whole(),
     "refused": Scenes.make_refused,
+    **dict.fromkeys(_ACTIONS, Scenes.make_asked),
     **{
         f"{action} {layer}": Scenes.make_decided
         for action in (schemas.APPROVE, schemas.REJECT)

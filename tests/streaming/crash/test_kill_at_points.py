@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +10,11 @@ import pytest
 from sluice.schemas import LEDGERS
 from sluice.tables.lake import Lake
 from sluice.tables.requests import pending_requests
-from tests.streaming.crash.books import assert_books_balance, outcome
+from tests.streaming.crash.books import outcome
 from tests.streaming.crash.kill import Command, Missed, die_at
-from tests.streaming.crash.points import STAGES, WHOLE, Point, files_of
+from tests.streaming.crash.points import Point, files_of
 from tests.streaming.crash.scenes import Scenes
+from tests.streaming.crash.stages import STAGES, WHOLE
 
 # A death and a restart are two starts of Spark, and one that missed its point is tried again.
 pytestmark = pytest.mark.timeout(1800)
@@ -39,8 +39,7 @@ def run_killed_at(points: Sequence[Point], scenes: Scenes, folder: Path) -> Comm
     arguments = tuple(argument.format(hold=scene.hold) for argument in stage.command)
     for attempt in range(ATTEMPTS_INSIDE if points[0].inside else ATTEMPTS):
         own = folder / str(attempt)
-        command = Command(arguments, scenes.at(own / "lake"), own)
-        shutil.copytree(scene.ready.lake.path, command.lake)
+        command = Command(arguments, scene.copied(own / "lake"), own)
         before = files_of(command.lake)
         try:
             for point in points:
@@ -57,7 +56,7 @@ def assert_finished(command: Command, stage: str, scenes: Scenes) -> None:
     command.run()
     assert [pending_requests(Lake(command.lake), layer) for layer in LEDGERS] == [[], []]
     assert outcome(command.lake) == scenes[stage].expected
-    assert_books_balance(command.lake)
+    assert command.workshop.audit() == {}
 
 
 @pytest.mark.parametrize(

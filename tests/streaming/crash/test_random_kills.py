@@ -15,7 +15,7 @@ from sluice.embedded.broker import RunningBroker
 from sluice.schemas import LAYERS
 from sluice.tables.lake import Lake
 from tests.streaming.conftest import Workshop, open_workshop, reading
-from tests.streaming.crash.books import assert_books_balance, outcome
+from tests.streaming.crash.books import outcome
 from tests.streaming.crash.kill import Command, die_after, is_lasting
 from tests.streaming.crash.points import files_of
 
@@ -91,4 +91,4 @@ def test_killed_five_times_a_backlog_ends_as_if_drained_in_peace(backlog: Backlo
         assert all(now >= then for now, then in zip(done, before, strict=True))
     command.run()
     assert outcome(workshop.lake.path) == backlog.expected
-    assert_books_balance(workshop.lake.path)
+    assert workshop.audit() == {}
