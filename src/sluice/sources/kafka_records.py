@@ -36,6 +36,9 @@ class RecordSender:
 
         tuned: dict[str, Any] = {
             "compression_type": "gzip",
+            "acks": "all",
+            # Once the broker has refused a batch, sequence numbers make it drop later records as repeated ones.
+            "enable_idempotence": False,
             "linger_ms": 20,
             "delivery_timeout_ms": DELIVERY_TIMEOUT_MS,
             "request_timeout_ms": REQUEST_TIMEOUT_MS,
