@@ -141,7 +141,7 @@ def test_partitions_added_while_bronze_runs_are_read_and_a_topic_made_anew_meanw
     topic = workshop.settings.kafka.topic
     workshop.send(readings(2))
     with following(workshop, "bronze") as errors:
-        wait_until(lambda: workshop.lake.has_table(BRONZE_EVENTS) and len(offsets(workshop)) == 2)
+        wait_until(lambda: current_version(workshop.lake, BRONZE_EVENTS) > 0 and len(offsets(workshop)) == 2)
         admin.create_partitions({topic: 3})
         workshop.send(readings(2, first=2), partition=2)
         wait_until(lambda: len(offsets(workshop)) == 4)
