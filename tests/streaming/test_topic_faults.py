@@ -16,6 +16,7 @@ from sluice.errors import RecordsLost, TopicMissing, TopicReplaced, UsageError
 from sluice.pipelines.driver import Driver, StopSignal
 from sluice.pipelines.recovery import GAP, NEW_TOPIC, Acceptance, Recovery, recover_layer
 from sluice.schemas import BRONZE_EVENTS, OPS_FLOORS, SILVER_DUPLICATES, SILVER_READINGS
+from sluice.tables.delta import current_version
 from sluice.tables.topics import read_topic
 from tests.streaming.conftest import Workshop, reading
 
