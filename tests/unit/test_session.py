@@ -16,8 +16,9 @@ from sluice.errors import EXIT_DEPENDENCY, JarsMissing, LakeMissing, LakeTooNew
 from sluice.schemas import BRONZE_EVENTS, SILVER_DUPLICATES
 from sluice.session import open_session, register
 from sluice.settings import Settings, load_settings
-from sluice.tables.delta import Transaction, append, create_tables
+from sluice.tables.delta import Transaction, append
 from sluice.tables.lake import Lake
+from sluice.tables.rows import create_tables
 from sluice.testing import rows_of
 
 
@@ -139,7 +140,7 @@ def lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iter
     tmp_path = tmp_path_factory.mktemp("lakes")
     paths = (tmp_path / "one", tmp_path / "it's number two")
     for offset, path in enumerate(paths, 1):
-        create_tables(spark, Lake(path), "bronze")
+        create_tables(Lake(path), "bronze")
         rows = rows_of(spark, BRONZE_EVENTS, [{"offset": offset, "value": bytearray(b"x")}])
         append(rows, Lake(path), BRONZE_EVENTS, Transaction("bronze:g", 0))
     yield paths

@@ -114,5 +114,5 @@ def _reject(spark: SparkSession, lake: Lake, layer: str, parent: Any, request: R
         "decided_at": datetime.now(timezone.utc),
     }
     application = f"{layer}:{schemas.REJECT}:{promotion_id}"
-    record_promotion(spark, lake, LEDGERS[layer], row, Transaction(application, 0))
+    record_promotion(lake, LEDGERS[layer], row, Transaction(application, 0))
     return count

@@ -10,8 +10,9 @@ from sluice.schemas import BRONZE_EVENTS
 from sluice.settings import Settings
 from sluice.sources.kafka import spark_options
 from sluice.tables.checkpoints import generation_of
-from sluice.tables.delta import Transaction, append, create_tables, current_version, rows_written
+from sluice.tables.delta import Transaction, append, current_version, rows_written
 from sluice.tables.lake import Lake
+from sluice.tables.rows import create_tables
 from sluice.transforms.bronze import land_records
 
 LAYER = "bronze"
@@ -25,7 +26,7 @@ def bronze_stream(spark: SparkSession, settings: Settings, bootstrap_servers: st
         CheckpointDamaged: which topic was read is noted there, and cannot be read.
     """
     lake = Lake(settings.lake.path)
-    create_tables(spark, lake, LAYER)
+    create_tables(lake, LAYER)
     checkpoint = lake.checkpoint_path(LAYER)
     has_history = current_version(lake, BRONZE_EVENTS) > 0
     generation = generation_of(checkpoint, has_history=has_history, layer=LAYER)

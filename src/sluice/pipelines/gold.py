@@ -44,7 +44,6 @@ from sluice.tables.delta import (
     Upsert,
     append,
     change_status,
-    create_tables,
     current_version,
     read_table,
     supersede,
@@ -52,6 +51,7 @@ from sluice.tables.delta import (
 )
 from sluice.tables.lake import Lake
 from sluice.tables.requests import pending_requests
+from sluice.tables.rows import create_tables
 from sluice.transforms.gold import (
     CANDIDATE_TYPES,
     MINUTE_KEY,
@@ -73,7 +73,7 @@ def gold_stream(spark: SparkSession, settings: Settings) -> Stream:
         RegistryInvalid, SuiteInvalid: the rulebook cannot be applied whole.
     """
     lake = Lake(settings.lake.path)
-    job = open_gold(spark, settings)
+    job = open_gold(settings)
     scores = open_scores(spark, settings)
     limit = f"{settings.gold.max_megabytes_per_batch}m"
     reader = spark.readStream.format("delta").option("maxBytesPerTrigger", limit)
@@ -91,11 +91,11 @@ def gold_stream(spark: SparkSession, settings: Settings) -> Stream:
     )
 
 
-def open_gold(spark: SparkSession, settings: Settings) -> GoldJob:
+def open_gold(settings: Settings) -> GoldJob:
     """What carries out promotions of gold; creates its tables where they are absent."""
     lake = Lake(settings.lake.path)
     rulebook = load_rulebook(settings, LAYER)
-    create_tables(spark, lake, LAYER)
+    create_tables(lake, LAYER)
     has_history = current_version(lake, OPS_GOLD_PROMOTIONS) > 0
     generation = generation_of(lake.checkpoint_path(LAYER), has_history=has_history, layer=LAYER)
     return GoldJob(settings, lake, rulebook, generation)
@@ -273,7 +273,7 @@ class GoldJob:
 
     def _record(self, work: _Work, decision: Decision) -> None:
         row: Mapping[str, Any] = {**decision.promotion, "total_seconds": time.monotonic() - work.began}
-        record_promotion(work.spark, self._lake, OPS_GOLD_PROMOTIONS, row, work.transaction)
+        record_promotion(self._lake, OPS_GOLD_PROMOTIONS, row, work.transaction)
         self.keeper.settle(decision)
 
 

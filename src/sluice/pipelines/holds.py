@@ -86,7 +86,7 @@ def _answer_as_owner(settings: Settings, lake: Lake, request: Request) -> None:
     layer = request.layer
     spark = open_session(settings, f"sluice: {request.action}")
     try:
-        job = open_silver(spark, settings) if layer == "silver" else open_gold(spark, settings)
+        job = open_silver(spark, settings) if layer == "silver" else open_gold(settings)
         answer_pending(spark, lake, job)
     except (Py4JJavaError, PySparkException) as error:
         hint = "mend the cause and give the command again; it goes on where it was"

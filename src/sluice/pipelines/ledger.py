@@ -5,27 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pyspark.sql import SparkSession
-
 from sluice.schemas import LEDGERS, OPS_CONFIGS, Table
 from sluice.tables.decisions import Decisions
-from sluice.tables.delta import Transaction, append, read_table
+from sluice.tables.delta import Transaction
 from sluice.tables.lake import Lake
+from sluice.tables.rows import append_rows, read_rows
 
 
-def record_promotion(
-    spark: SparkSession, lake: Lake, table: Table, promotion: Mapping[str, Any], transaction: Transaction
-) -> None:
+def record_promotion(lake: Lake, table: Table, promotion: Mapping[str, Any], transaction: Transaction) -> None:
     """Appends the ledger row of a promotion; columns that are not given are null.
 
     Args:
         table: ops/silver_promotions or ops/gold_promotions.
     """
-    unknown = set(promotion) - set(table.column_names)
-    if unknown:
-        raise ValueError(f"{table.full_name} has no {', '.join(sorted(unknown))}")
-    row = tuple(promotion.get(name) for name in table.column_names)
-    append(spark.createDataFrame([row], table.ddl).coalesce(1), lake, table, transaction)
+    append_rows([promotion], lake, table, transaction)
 
 
 class Configs:
@@ -39,18 +32,21 @@ class Configs:
         self._kept = {layer: Decisions(lake.checkpoint_path(layer)) for layer in LEDGERS}
         self._known: set[tuple[str, str]] | None = None
 
-    def record(self, spark: SparkSession, transaction: Transaction) -> None:
+    def record(self, transaction: Transaction) -> None:
         """Adds the texts that are not there yet."""
         if self._known is None:
-            rows = read_table(spark, self._lake, OPS_CONFIGS).select("kind", "hash").collect()
-            self._known = {(row["kind"], row["hash"]) for row in rows}
+            self._known = {(row["kind"], row["hash"]) for row in read_rows(self._lake, OPS_CONFIGS, ["kind", "hash"])}
         new = {
-            (kind, digest): (kind, digest, decisions.find_text(kind, digest), first_used_at)
+            (kind, digest): {
+                "kind": kind,
+                "hash": digest,
+                "text": decisions.find_text(kind, digest),
+                "first_used_at": first_used_at,
+            }
             for decisions in self._kept.values()
             for (kind, digest), first_used_at in decisions.texts().items()
             if (kind, digest) not in self._known
         }
         if new:
-            frame = spark.createDataFrame(list(new.values()), OPS_CONFIGS.ddl).coalesce(1)
-            append(frame, self._lake, OPS_CONFIGS, transaction)
+            append_rows(new.values(), self._lake, OPS_CONFIGS, transaction)
             self._known |= set(new)

@@ -187,7 +187,7 @@ def _discard(
     transaction = Transaction(f"{LAYER}:{schemas.DISCARD}:{request.request_id}", 0)
     _change(records.select(*COORDINATES), lake, [Change(_DISCARDED)], decision.decided_at, transaction)
     row = {**decision.promotion, "total_seconds": time.monotonic() - began}
-    record_promotion(records.sparkSession, lake, OPS_SILVER_PROMOTIONS, row, transaction)
+    record_promotion(lake, OPS_SILVER_PROMOTIONS, row, transaction)
     return decision.promotion
 
 

@@ -107,9 +107,9 @@ def recover_layer(
         damage = [str(fault) for fault in find_damage(lake, layer)]
         if not damage and not accept and not force:
             return Recovery(layer, damage)
-        session = _Session(settings, spark, stack)
         if layer == "bronze":
-            return _recover_bronze(settings, lake, Recovery(layer, damage), accept, session)
+            return _recover_bronze(settings, lake, Recovery(layer, damage), accept)
+        session = _Session(settings, spark, stack)
         finish = _finish_promotions if layer == "silver" else _drop_held_minutes
         finished = finish(settings, lake, session)
         start = start_of(lake, layer)
@@ -161,11 +161,11 @@ def _finish_promotions(settings: Settings, lake: Lake, session: _Session) -> lis
         return []
     from sluice.pipelines.rulebook import check_zones, load_rulebook
     from sluice.pipelines.silver import SilverJob
-    from sluice.tables.delta import create_tables
+    from sluice.tables.rows import create_tables
 
     rulebook, spark = load_rulebook(settings, "silver"), session.open()
     check_zones(spark, rulebook)
-    create_tables(spark, lake, "silver")
+    create_tables(lake, "silver")
     told = []
     for promotion in unfinished:
         # A generation of its own: what an earlier attempt wrote is found by its rows, not by its transactions.
@@ -185,9 +185,7 @@ def _drop_held_minutes(_: Settings, lake: Lake, session: _Session) -> list[str]:
     return [f"{promotion_id}: {minutes:,} minutes are judged anew" for promotion_id, minutes in found.items()]
 
 
-def _recover_bronze(
-    settings: Settings, lake: Lake, recovery: Recovery, accept: Acceptance | None, session: _Session
-) -> Recovery:
+def _recover_bronze(settings: Settings, lake: Lake, recovery: Recovery, accept: Acceptance | None) -> Recovery:
     known = recall_topic(lake)
     generation = known.generation if known else newest_generation(lake)
     topic = known or ReadTopic(settings.kafka.topic, None, None, generation)
@@ -203,7 +201,7 @@ def _recover_bronze(
     gaps = ask()
     if not gaps:
         raise UsageError(f"no record of {topic.name} is gone that bronze has not read", "there is no gap to accept")
-    lines = _note_gaps(lake, topic, gaps, accept, session.open())
+    lines = _note_gaps(lake, topic, gaps, accept)
     moved = {**offsets, **{gap.partition: gap.before for gap in gaps}}
     return _rebuild_bronze(lake, replace(recovery, accepted=lines), topic, moved)
 
@@ -246,19 +244,22 @@ def _accept_topic(
     return _rebuild(lake, replace(recovery, accepted=(line,), goes_on=goes_on), Start(1, None), accepted)
 
 
-def _note_gaps(lake: Lake, topic: ReadTopic, gaps: Sequence[Gap], accept: Acceptance, spark: SparkSession) -> list[str]:
-    from sluice.tables.delta import Transaction, append, create_table
+def _note_gaps(lake: Lake, topic: ReadTopic, gaps: Sequence[Gap], accept: Acceptance) -> list[str]:
+    from sluice.tables.delta import Transaction
+    from sluice.tables.rows import append_rows, create_table
 
-    create_table(spark, lake, OPS_FLOORS)
+    create_table(lake, OPS_FLOORS)
     streams = {gap: f"{topic.name}:{topic.generation}:{gap.partition}" for gap in gaps}
     rows = [
-        (BRONZE_EVENTS.full_name, stream, str(gap.since), str(gap.before), accept.by, accept.why, _now())
-        for gap, stream in streams.items()
+        dict(zip(OPS_FLOORS.column_names, values, strict=True))
+        for values in (
+            (BRONZE_EVENTS.full_name, stream, str(gap.since), str(gap.before), accept.by, accept.why, _now())
+            for gap, stream in streams.items()
+        )
     ]
     # The same gaps accepted again, after a death before the checkpoint was replaced, are noted once.
     digest = hashlib.sha256(" ".join(f"{stream} {gap}" for gap, stream in streams.items()).encode()).hexdigest()
-    frame = spark.createDataFrame(rows, OPS_FLOORS.ddl).coalesce(1)
-    append(frame, lake, OPS_FLOORS, Transaction(f"bronze:gap:{digest}", 0))
+    append_rows(rows, lake, OPS_FLOORS, Transaction(f"bronze:gap:{digest}", 0))
     return [str(gap) for gap in gaps]
 
 

@@ -44,10 +44,11 @@ from sluice.schemas import (
 from sluice.settings import Settings
 from sluice.tables.checkpoints import generation_of, read_versions
 from sluice.tables.decisions import Decision
-from sluice.tables.delta import Transaction, append, change_status, create_tables, current_version, read_table
+from sluice.tables.delta import Transaction, append, change_status, current_version, read_table
 from sluice.tables.lake import Lake
 from sluice.tables.rebuild import read_start
 from sluice.tables.requests import pending_requests
+from sluice.tables.rows import create_tables
 from sluice.transforms.bronze import drop_decided
 from sluice.transforms.deduplicate import COMPARED_COLUMNS, find_repeats
 from sluice.transforms.hours import merge_hours, within
@@ -103,7 +104,7 @@ def open_silver(spark: SparkSession, settings: Settings) -> SilverJob:
     lake = Lake(settings.lake.path)
     rulebook = load_rulebook(settings, LAYER)
     check_zones(spark, rulebook)
-    create_tables(spark, lake, LAYER)
+    create_tables(lake, LAYER)
     has_history = current_version(lake, OPS_SILVER_PROMOTIONS) > 0
     generation = generation_of(lake.checkpoint_path(LAYER), has_history=has_history, layer=LAYER)
     return SilverJob(settings, lake, rulebook, generation)
@@ -288,6 +289,6 @@ class SilverJob:
             append(duplicates.coalesce(1), self._lake, SILVER_DUPLICATES, work.transaction)
 
     def _record(self, work: Work, decision: Decision) -> None:
-        self._configs.record(work.spark, work.transaction)
+        self._configs.record(work.transaction)
         row = {**decision.promotion, "total_seconds": time.monotonic() - work.began}
-        record_promotion(work.spark, self._lake, OPS_SILVER_PROMOTIONS, row, work.transaction)
+        record_promotion(self._lake, OPS_SILVER_PROMOTIONS, row, work.transaction)

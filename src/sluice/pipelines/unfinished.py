@@ -129,9 +129,8 @@ def finish(
         open_rows = (F.col("promotion_id") == promotion.parent) & (F.col("status") == schemas.HELD_OPEN)
         change_status(spark, lake, SILVER_HELD, open_rows, schemas.HELD_APPROVED)
     row = _ledger_row(spark, lake, job, promotion)
-    record_promotion(
-        spark, lake, OPS_SILVER_PROMOTIONS, row, Transaction(f"silver:recover:{promotion.promotion_id}", 0)
-    )
+    transaction = Transaction(f"silver:recover:{promotion.promotion_id}", 0)
+    record_promotion(lake, OPS_SILVER_PROMOTIONS, row, transaction)
     return {name: row[name] for name in ("rows_in", *_PLACES.values())}
 
 

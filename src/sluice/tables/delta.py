@@ -1,4 +1,4 @@
-"""Delta tables in Spark: creating, reading at a version, and writing so that a replay changes nothing.
+"""Delta tables in Spark: reading at a version, and writing so that a replay changes nothing.
 
 Every write carries a transaction of its table (`app_id`, `version`): Delta drops a second write under the same
 one. The application id names layer, checkpoint generation and table, so that two writes of one batch differ,
@@ -18,19 +18,11 @@ from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from sluice.schemas import LAYER_TABLES, Table
+from sluice.schemas import Table
 from sluice.tables.lake import Lake
 
 _MERGE_APP_ID = "spark.databricks.delta.write.txnAppId"
 _MERGE_VERSION = "spark.databricks.delta.write.txnVersion"
-_PROPERTIES = {
-    # All four readers (Spark, DuckDB, Polars, deltalake) must be able to open every table.
-    "delta.enableDeletionVectors": "false",
-    # One commit a second: a checkpoint of the log every 100 keeps its cost below that of the commits.
-    "delta.checkpointInterval": "100",
-    "delta.logRetentionDuration": "interval 30 days",
-    "delta.deletedFileRetentionDuration": "interval 7 days",
-}
 
 
 @dataclass(frozen=True)
@@ -48,30 +40,6 @@ class Transaction:
     def app_id(self, table: Table) -> str:
         """The application id under which this batch writes a table."""
         return f"sluice:{self.application}:{table.full_name}"
-
-
-def create_tables(spark: SparkSession, lake: Lake, layer: str) -> None:
-    """Creates the tables that the layer's job owns, where they are absent."""
-    for table in LAYER_TABLES[layer]:
-        create_table(spark, lake, table)
-
-
-def create_table(spark: SparkSession, lake: Lake, table: Table) -> None:
-    """Creates a table where it is absent."""
-    if not lake.has_table(table):
-        _create(spark, lake, table)
-
-
-def _create(spark: SparkSession, lake: Lake, table: Table) -> None:
-    builder = DeltaTable.createIfNotExists(spark).location(lake.table_path(table))
-    for name, kind in table.columns:
-        builder = builder.addColumn(name, kind)
-    if table.partition_by:
-        builder = builder.partitionedBy(table.partition_by)
-    statistics = {"delta.dataSkippingStatsColumns": ",".join(table.statistics)}
-    for key, value in {**_PROPERTIES, **statistics}.items():
-        builder = builder.property(key, value)
-    builder.execute()
 
 
 def read_table(spark: SparkSession, lake: Lake, table: Table, version: int | None = None) -> DataFrame:

@@ -62,6 +62,8 @@ class Scene:
     def copied(self, lake: Path) -> Workshop:
         """The lake as the stage finds it, as a copy of one's own."""
         shutil.copytree(self.ready.lake.path, lake)
+        # What happens in a folder before it is watched is not told: a new one may be too late for its first file.
+        (lake / "_locks").mkdir(exist_ok=True)
         suites = str(self.ready.settings.expectations.path)
         return self.ready.with_settings(lake__path=str(lake), expectations__path=suites)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sluice import schemas
 from sluice.schemas import Table
 from tests.streaming.crash.points import Stage, Step
-from tests.streaming.crash.watch import OPENED
+from tests.streaming.crash.watch import BEGUN, OPENED, WRITTEN
 
 _BY_ANN = ("--by", "ann", "--why", "looked at it")
 
@@ -19,11 +19,8 @@ def _checkpoint(layer: str, folder: str) -> Step:
     return Step(f"{path}/[0-9]*", f"{layer}'s {folder}/N", temporary=f"{path}/.[0-9]*.tmp")
 
 
-def _read(layer: str) -> Step:
-    # Sluice looks at these files before it starts Spark, which alone reads their checksums.
-    return Step(
-        f"_checkpoints/{layer}/commits/.[0-9]*.crc", f"{layer} has read its checkpoint", kind=OPENED, stays=False
-    )
+def _owned(layer: str) -> Step:
+    return Step(f"_locks/{layer}", f"{layer} has its owner", kind=OPENED, stays=False)
 
 
 def _sealed(layer: str) -> Step:
@@ -46,7 +43,9 @@ def _data(table: Table) -> Step:
 def _commit(table: Table, count: int = 1) -> Step:
     log = f"{table.relative_path}/_delta_log"
     name = f"the commit of {table.full_name}" + (" again" if count > 1 else "")
-    return Step(f"{log}/*.json", name, count, temporary=f"{log}/.*.json.*.tmp")
+    # A ledger's commit is linked into place, whole.
+    kind = BEGUN if table.layer == "ops" else WRITTEN
+    return Step(f"{log}/*.json", name, count, kind, temporary=f"{log}/.*.json.*.tmp")
 
 
 # Every command that asks for something begins and ends alike; one that promotes and a replay are killed there too.
@@ -63,7 +62,7 @@ def _answer(layer: str) -> Step:
 
 
 def _begin(layer: str) -> tuple[Step, ...]:
-    return _read(layer), _checkpoint(layer, "offsets"), _sealed(layer)
+    return _owned(layer), _checkpoint(layer, "offsets"), _sealed(layer)
 
 
 def _batch(layer: str, *writes: Step) -> tuple[Step, ...]:
@@ -134,7 +133,7 @@ REFUSED = Stage(
         _breaker("silver"),
     ),
     known=(
-        "silver has read its checkpoint",
+        "silver has its owner",
         "silver's offsets/N",
         "silver has sealed its offsets",
         "silver's commits/N",

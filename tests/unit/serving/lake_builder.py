@@ -11,28 +11,17 @@ from typing import Any
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from sluice.schemas import LAKE_FORMAT, TABLES, Table
+from sluice.schemas import LAKE_FORMAT, TABLES
 from sluice.serving.lake import open_lake
 from sluice.serving.queries import bind_parameters, load_queries
 from sluice.serving.readonly import run_read_only
 from sluice.settings import home
+from sluice.tables.rows import arrow_schema
 
 Row = Mapping[str, object]
 Rows = Mapping[str, Sequence[Row]]
 
 _TABLES = {table.full_name: table for table in TABLES}
-_ARROW_TYPES = {
-    "string": pa.string(),
-    "int": pa.int32(),
-    "bigint": pa.int64(),
-    "double": pa.float64(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-    "binary": pa.binary(),
-    "array<string>": pa.list_(pa.string()),
-    "map<string,bigint>": pa.map_(pa.string(), pa.int64()),
-    "array<struct<key:string,value:binary>>": pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())])),
-}
 
 
 def at(text: str) -> datetime:
@@ -59,11 +48,6 @@ def append(path: Path, name: str, entries: Sequence[Row]) -> None:
         mode="append",
         partition_by=[table.partition_by] if table.partition_by else None,
     )
-
-
-def arrow_schema(table: Table) -> pa.Schema:
-    """The columns of a table of schemas.py as Arrow types."""
-    return pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in table.columns])
 
 
 def bronze(offset: int, value: bytes | None = b"{}", **odd: object) -> Row:

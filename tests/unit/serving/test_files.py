@@ -13,8 +13,9 @@ from sluice.errors import LakeMissing
 from sluice.schemas import BRONZE_EVENTS, GOLD_READINGS_1MIN, SILVER_READINGS
 from sluice.serving.files import DataFile, TableFiles, Wanted
 from sluice.serving.lake import open_lake
+from sluice.tables.rows import arrow_schema
 
-from .lake_builder import append, arrow_schema, at, bronze, build_lake, reading
+from .lake_builder import append, at, bronze, build_lake, reading
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 

@@ -15,8 +15,9 @@ from sluice.errors import DependencyError, LakeMissing, LakeTooNew
 from sluice.schemas import LAKE_FORMAT, SILVER_READINGS, TABLES
 from sluice.serving.empty_tables import empty_view
 from sluice.serving.lake import connect
+from sluice.tables.rows import arrow_schema
 
-from .lake_builder import append, arrow_schema, at, bronze, build_lake, minute, reading
+from .lake_builder import append, at, bronze, build_lake, minute, reading
 
 
 @pytest.fixture

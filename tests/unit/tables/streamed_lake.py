@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from tests.unit.serving.lake_builder import Row, arrow_schema, at, bronze, reading
+from tests.unit.serving.lake_builder import Row, at, bronze, reading
 
 from sluice.schemas import (
     BRONZE_EVENTS,
@@ -22,6 +22,7 @@ from sluice.schemas import (
 )
 from sluice.tables.checkpoints import seal_offsets
 from sluice.tables.lake import Lake
+from sluice.tables.rows import arrow_schema
 
 BATCHES = 3
 GENERATIONS = {"bronze": "b00000000000", "silver": "500000000000", "gold": "900000000000"}

@@ -29,14 +29,13 @@ from sluice.tables.delta import (
     Upsert,
     append,
     change_rows,
-    create_table,
-    create_tables,
     current_version,
     read_table,
     rows_written,
     upsert,
 )
 from sluice.tables.lake import Lake
+from sluice.tables.rows import create_table, create_tables
 from sluice.testing import rows_of, utc
 
 NOON = utc(2024, 1, 1, 12)
@@ -48,8 +47,8 @@ def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     # No space and no ü: read_delta of Polars 2.1 does not find the files of such a path.
     made = Lake(tmp_path_factory.mktemp("tables") / "lake")
     for layer in LAYERS:
-        create_tables(spark, made, layer)
-    create_table(spark, made, OPS_FLOORS)
+        create_tables(made, layer)
+    create_table(made, OPS_FLOORS)
     return made
 
 
@@ -91,10 +90,10 @@ def test_a_table_asks_no_reader_for_a_feature_and_keeps_statistics_of_known_colu
     assert "readerFeatures" not in protocol
 
 
-def test_creating_again_changes_nothing(spark: SparkSession, lake: Lake) -> None:
+def test_creating_again_changes_nothing(lake: Lake) -> None:
     before = {table: commits(lake, table) for table in TABLES}
     for layer in LAYERS:
-        create_tables(spark, lake, layer)
+        create_tables(lake, layer)
     assert {table: commits(lake, table) for table in TABLES} == before
 
 

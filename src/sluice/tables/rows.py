@@ -1,0 +1,94 @@
+"""Delta tables without Spark: creating them, and the few rows of a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import deltalake
+import pyarrow as pa
+
+from sluice.schemas import LAYER_TABLES, Table
+from sluice.tables.delta import Transaction
+from sluice.tables.lake import Lake
+
+_ARROW_TYPES: dict[str, pa.DataType] = {
+    "string": pa.string(),
+    "binary": pa.binary(),
+    "int": pa.int32(),
+    "bigint": pa.int64(),
+    "double": pa.float64(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    "array<string>": pa.list_(pa.string()),
+    "map<string,bigint>": pa.map_(pa.string(), pa.int64()),
+    "array<struct<key:string,value:binary>>": pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())])),
+}
+_PROPERTIES = {
+    # All four readers (Spark, DuckDB, Polars, deltalake) must be able to open every table.
+    "delta.enableDeletionVectors": "false",
+    # One commit a second: a checkpoint of the log every 100 keeps its cost below that of the commits.
+    "delta.checkpointInterval": "100",
+    "delta.logRetentionDuration": "interval 30 days",
+    "delta.deletedFileRetentionDuration": "interval 7 days",
+}
+
+
+def arrow_schema(table: Table) -> pa.Schema:
+    """A table's columns as Arrow types."""
+    return pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in table.columns])
+
+
+def create_tables(lake: Lake, layer: str) -> None:
+    """Creates the tables that the layer's job owns, where they are absent."""
+    for table in LAYER_TABLES[layer]:
+        create_table(lake, table)
+
+
+def create_table(lake: Lake, table: Table) -> None:
+    """Creates a table where it is absent; Spark would plan and run a job for each."""
+    if not lake.has_table(table):
+        deltalake.DeltaTable.create(
+            lake.table_path(table),
+            arrow_schema(table),
+            partition_by=table.partition_by or None,
+            configuration={**_PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(table.statistics)},
+        )
+
+
+def append_rows(rows: Iterable[Mapping[str, Any]], lake: Lake, table: Table, transaction: Transaction) -> None:
+    """Appends a few rows once, however often it is repeated; in a hundredth of the time that Spark takes.
+
+    Args:
+        rows: times with a zone; columns that are not given are null.
+
+    Raises:
+        ValueError: a row has a column that the table lacks.
+    """
+    target = deltalake.DeltaTable(lake.table_path(table))
+    app_id = transaction.app_id(table)
+    known = target.transaction_version(app_id)
+    if known is None or known < transaction.version:
+        done = deltalake.CommitProperties(app_transactions=[deltalake.Transaction(app_id, transaction.version)])
+        deltalake.write_deltalake(target, _in_columns(rows, table), mode="append", commit_properties=done)
+
+
+def _in_columns(rows: Iterable[Mapping[str, Any]], table: Table) -> pa.Table:
+    complete = []
+    for row in rows:
+        if unknown := set(row) - set(table.column_names):
+            raise ValueError(f"{table.full_name} has no {', '.join(sorted(unknown))}")
+        complete.append({name: _entries(value) for name, value in row.items()})
+    return pa.Table.from_pylist(complete, arrow_schema(table))
+
+
+def _entries(value: Any) -> Any:
+    return list(value.items()) if isinstance(value, Mapping) else value
+
+
+def read_rows(lake: Lake, table: Table, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Columns of a table's rows; for tables that fit into memory."""
+    rows: list[dict[str, Any]] = (
+        deltalake.DeltaTable(lake.table_path(table)).to_pyarrow_table(columns=list(columns)).to_pylist()
+    )
+    return rows
