@@ -29,7 +29,7 @@ from sluice.commands import gate_check as _gate_check  # noqa: F401 (adds to the
 from sluice.commands import gate_decisions as _gate_decisions  # noqa: F401 (as well)
 from sluice.commands import quarantine_decisions as _quarantine_decisions  # noqa: F401 (those of quarantine)
 from sluice.commands.context import Invocation
-from sluice.errors import EXIT_DONE, EXIT_USAGE, SluiceError, print_error
+from sluice.errors import EXIT_DONE, EXIT_USAGE, DiskFull, SluiceError, print_error
 
 app = typer.Typer(
     name="sluice",
@@ -120,6 +120,12 @@ def run_command(arguments: list[str]) -> int:
             raise
         _forget_output()
         return EXIT_DONE
+    except OSError as error:
+        full = DiskFull.of(error)
+        if full is None:
+            raise
+        print_error(full)
+        return full.exit_code
     except Exception as error:
         if shown := getattr(error, "show", None):
             shown()

@@ -5,12 +5,14 @@ A message says what happened and where; ``hint`` says what to type or edit. Both
 
 from __future__ import annotations
 
+import errno
 import sys
 
 EXIT_DONE = 0
 EXIT_NOT_ALL_RIGHT = 1
 EXIT_USAGE = 2
 EXIT_DEPENDENCY = 3
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class SluiceError(Exception):
@@ -110,6 +112,24 @@ class BrokerFailed(DependencyError):
 
 class TopicMissing(DependencyError):
     """The configured topic does not exist on the broker."""
+
+
+class DiskFull(DependencyError):
+    """There is no space left for what has to be written.
+
+    Args:
+        what: that stopped, or could not be written.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}: no space left on the disk", "free some space and type the same again; it goes on where it was"
+        )
+
+    @classmethod
+    def of(cls, error: OSError) -> DiskFull | None:
+        """What an error of the system says about a full disk; None for any other."""
+        return cls(f"{error.filename or 'writing'}") if error.errno in _FULL else None
 
 
 class LayerLocked(DependencyError):

@@ -135,6 +135,7 @@ def test_status_tells_the_lag_of_each_layer_and_exits_1_while_one_is_behind(slui
         assert sluice("down").returncode == 0
 
 
+@pytest.mark.soak
 def test_ctrl_c_ends_run_between_two_micro_batches_with_exit_0(broker: RunningBroker, tmp_path: Path) -> None:
     settings = environment(
         lake__path=tmp_path / "lake",

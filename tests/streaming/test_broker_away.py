@@ -81,7 +81,7 @@ Fault = Callable[[Settings], None]
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(kill, id="killed"),
+        pytest.param(kill, id="killed", marks=pytest.mark.soak),
         pytest.param(stop, id="stopped", marks=pytest.mark.soak),
         pytest.param(freeze, id="frozen", marks=pytest.mark.soak),
     ],

@@ -48,7 +48,8 @@ def with_low_guard(workshop: Workshop, folder: Path) -> Workshop:
 
 def decide(workshop: Workshop, layer: str, action: str, promotion_id: str, by: str = "ann") -> Answer:
     request = submit_request(workshop.lake, layer, action, promotion_id, by, "looked at it")
-    job = (open_silver if layer == "silver" else open_gold)(workshop.spark, workshop.settings)
+    settings = workshop.settings
+    job = open_silver(workshop.spark, settings) if layer == "silver" else open_gold(settings)
     answer_pending(workshop.spark, workshop.lake, job)
     answer = find_answer(workshop.lake, request)
     assert answer is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +14,7 @@ from sluice.schemas import (
     SILVER_READINGS,
 )
 from sluice.testing import utc
-from tests.streaming.conftest import Workshop, open_workshop, reading
+from tests.streaming.conftest import Workshop, reading
 
 
 def minute(workshop: Workshop) -> list[tuple[Any, ...]]:
@@ -55,6 +53,7 @@ def test_a_copy_is_found_however_late_it_comes_and_another_value_is_a_conflict(w
     assert workshop.audit() == {}
 
 
+@pytest.mark.soak
 def test_events_without_id_are_one_event_only_if_all_their_values_are_equal(workshop: Workshop) -> None:
     event = {"device_id": "sensor-0002", "timestamp": "2024-03-01T10:00:00Z", "temperature": 5}
     same_as_version_2 = {**event, "schema_version": 2, "temperature": 5.0}
@@ -76,36 +75,3 @@ def test_of_two_readings_at_the_same_time_the_one_with_the_greater_coordinates_i
     latest = workshop.read(GOLD_LATEST_READINGS).select("value").collect()
     assert [row[0] for row in latest] == [2.0]
     assert workshop.audit() == {}
-
-
-@pytest.mark.soak
-def test_any_order_and_any_batches_end_in_the_same_silver_and_gold(workshop: Workshop, tmp_path: Path) -> None:
-    chance = random.Random(5)
-    events = [
-        reading(
-            round(chance.uniform(10, 30), 3),
-            event_id=f"e{number}",
-            device_id=f"sensor-{chance.randint(1, 3):04d}",
-            timestamp=f"2024-03-{chance.randint(1, 2):02d}T10:0{chance.randint(0, 3)}:{chance.randint(0, 59):02d}Z",
-        )
-        for number in range(60)
-    ]
-    workshop.send(events)
-    workshop.drain()
-    shuffled = events + chance.sample(events, 20)
-    chance.shuffle(shuffled)
-    other = open_workshop(workshop.spark, workshop.broker, tmp_path / "other")
-    for start in range(0, len(shuffled), 27):
-        other.send(shuffled[start : start + 27])
-        other.drain()
-    assert _values(other) == _values(workshop)
-    assert other.audit() == {}
-
-
-def _values(workshop: Workshop) -> tuple[list[Any], list[Any], list[Any]]:
-    silver = ("event_id", "device_id", "event_time", "temperature_celsius", "quality_flag")
-    readings = workshop.read(SILVER_READINGS).select(*silver).orderBy("event_id").collect()
-    exact = ("bucket", "device_id", "metric", "reading_count", "value_min", "value_max")
-    gold = workshop.read(GOLD_READINGS_1MIN).orderBy("bucket", "device_id", "metric")
-    means = [pytest.approx(row[0], rel=1e-9) for row in gold.select("value_mean").collect()]
-    return readings, gold.select(*exact).collect(), means

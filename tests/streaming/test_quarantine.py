@@ -224,6 +224,7 @@ def test_ledger_trace_and_gate_show_who_replayed_what(replayed: Replayed) -> Non
     assert {rule["rule_id"] for rule in shown.rules} >= {"temperature_celsius_possible"}
 
 
+@pytest.mark.soak
 def test_a_second_replay_finds_nothing_and_one_of_everything_counts_another_attempt(
     replayed: Replayed, tmp_path: Path, scene: Scene
 ) -> None:
@@ -259,6 +260,7 @@ def test_gold_reads_what_a_replay_adds(workshop: Workshop) -> None:
     assert counts() == [2]
 
 
+@pytest.mark.soak
 def test_a_dry_run_tells_the_same_and_changes_nothing(workshop: Workshop) -> None:
     before = workshop.content()
     job = open_silver(workshop.spark, workshop.settings)
@@ -331,6 +333,7 @@ def test_a_gate_that_cannot_decide_lets_nothing_in(workshop: Workshop, monkeypat
     assert workshop.content() == before
 
 
+@pytest.mark.soak
 def test_an_interrupted_micro_batch_is_finished_before_a_replay_looks_at_silver(
     scene: Scene, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

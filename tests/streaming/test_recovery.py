@@ -112,7 +112,7 @@ FINISHED = {
 @pytest.mark.parametrize(
     ("call", "is_gone"),
     [
-        pytest.param(2, True, id="before quarantine, nothing left"),
+        pytest.param(2, True, id="before quarantine, nothing left", marks=pytest.mark.soak),
         pytest.param(3, True, id="before duplicates, nothing left", marks=pytest.mark.soak),
         pytest.param(2, False, id="before quarantine, the decision left", marks=pytest.mark.soak),
     ],

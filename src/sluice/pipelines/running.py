@@ -11,7 +11,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql.streaming.query import StreamingQuery
 
-from sluice.errors import BrokerDown, SluiceError, StreamFailed
+from sluice.errors import BrokerDown, DiskFull, SluiceError, StreamFailed
 from sluice.pipelines.patience import Patience
 from sluice.pipelines.stream import BatchGate, Stream, start_stream
 
@@ -138,9 +138,16 @@ class LayerRun:
             return
         raise named or self._failed(reason)
 
-    def _failed(self, reason: str) -> StreamFailed:
+    def _failed(self, reason: str) -> SluiceError:
+        if _is_full(reason):
+            return DiskFull(f"{self.layer} stopped")
         hint = "mend the cause and start it again; it goes on where it was"
         return StreamFailed(f"{self.layer} stopped: {reason}", hint)
+
+
+def _is_full(reason: str) -> bool:
+    """Whether an error of Java, Rust or Python says that there is no space left."""
+    return any(text in reason for text in ("No space left on device", "Disk quota exceeded"))
 
 
 def reason_of(failure: Exception) -> str:

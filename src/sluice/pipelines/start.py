@@ -53,7 +53,7 @@ def job_main(layer: str) -> int:
     import argparse
     from pathlib import Path
 
-    from sluice.errors import SluiceError, print_error
+    from sluice.errors import DiskFull, SluiceError, print_error
     from sluice.settings import load_settings
 
     parser = argparse.ArgumentParser(description=f"The {layer} job.")
@@ -65,4 +65,10 @@ def job_main(layer: str) -> int:
     except SluiceError as error:
         print_error(error)
         return error.exit_code
+    except OSError as error:
+        full = DiskFull.of(error)
+        if full is None:
+            raise
+        print_error(full)
+        return full.exit_code
     return 0

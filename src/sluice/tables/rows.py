@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import deltalake
 import pyarrow as pa
 
+from sluice.errors import LakeTooNew
 from sluice.schemas import LAYER_TABLES, Table
 from sluice.tables.delta import Transaction
 from sluice.tables.lake import Lake
+
+logger = logging.getLogger("sluice")
 
 _ARROW_TYPES: dict[str, pa.DataType] = {
     "string": pa.string(),
@@ -40,9 +44,14 @@ def arrow_schema(table: Table) -> pa.Schema:
 
 
 def create_tables(lake: Lake, layer: str) -> None:
-    """Creates the tables that the layer's job owns, where they are absent."""
+    """Creates the tables that the layer's job owns, where they are absent, and brings those of an older Sluice up.
+
+    Raises:
+        LakeTooNew: a table has a column of another type than this version writes.
+    """
     for table in LAYER_TABLES[layer]:
         create_table(lake, table)
+        migrate_table(lake, table)
 
 
 def create_table(lake: Lake, table: Table) -> None:
@@ -52,8 +61,34 @@ def create_table(lake: Lake, table: Table) -> None:
             lake.table_path(table),
             arrow_schema(table),
             partition_by=table.partition_by or None,
-            configuration={**_PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(table.statistics)},
+            configuration=_properties(table),
         )
+
+
+def migrate_table(lake: Lake, table: Table) -> None:
+    """Adds the columns and the statistics that a table made by an older Sluice lacks; its rows are null there.
+
+    Raises:
+        LakeTooNew: a column has another type than this version writes.
+    """
+    target = deltalake.DeltaTable(lake.table_path(table))
+    found = {field.name: field for field in target.schema().fields}
+    wanted = deltalake.Schema.from_arrow(arrow_schema(table)).fields
+    if changed := [field.name for field in wanted if field.name in found and found[field.name].type != field.type]:
+        raise LakeTooNew(
+            f"{table.full_name} in {lake.path} has another type in {', '.join(changed)} than this version writes",
+            "install the version of Sluice that wrote it, or set lake.path to another folder",
+        )
+    if new := [field for field in wanted if field.name not in found]:
+        target.alter.add_columns(new)
+        logger.info("%s: columns added to the lake: %s", table.full_name, ", ".join(field.name for field in new))
+    known = target.metadata().configuration
+    if stale := {key: value for key, value in _properties(table).items() if known.get(key) != value}:
+        target.alter.set_table_properties(stale)
+
+
+def _properties(table: Table) -> dict[str, str]:
+    return {**_PROPERTIES, "delta.dataSkippingStatsColumns": ",".join(table.statistics)}
 
 
 def append_rows(rows: Iterable[Mapping[str, Any]], lake: Lake, table: Table, transaction: Transaction) -> None:

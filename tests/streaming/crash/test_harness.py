@@ -10,7 +10,7 @@ from tests.streaming.crash.points import Point, Trail
 from tests.streaming.crash.stages import SILVER, STAGES
 from tests.streaming.crash.watch import BEGUN, OPENED, WRITTEN, Event, FileEvents
 
-READ = Event(OPENED, "_checkpoints/silver/commits/.0.crc")
+OWNED = Event(OPENED, "_locks/silver")
 OFFSETS = Event(WRITTEN, "_checkpoints/silver/offsets/1")
 DECISION = Event(WRITTEN, "_checkpoints/silver/decisions/silver-0123456789ab-1.json")
 
@@ -55,10 +55,10 @@ def test_a_file_is_told_though_it_came_before_its_folder_was_watched(tmp_path: P
 
 def test_a_point_is_reached_with_the_last_of_its_steps() -> None:
     trail = Trail(Point(SILVER, 2), [])
-    assert [trail.reaches(event) for event in (READ, OFFSETS)] == [False, True]
+    assert [trail.reaches(event) for event in (OWNED, OFFSETS)] == [False, True]
     trail = Trail(Point(SILVER, 3, inside=True), [OFFSETS.path, "_checkpoints/silver/sealed.json"])
     begun = Event(BEGUN, "_checkpoints/silver/decisions/.silver-0123456789ab-1.json.77.tmp")
-    assert [trail.reaches(event) for event in (READ, begun)] == [False, True]
+    assert [trail.reaches(event) for event in (OWNED, begun)] == [False, True]
 
 
 @pytest.mark.parametrize(

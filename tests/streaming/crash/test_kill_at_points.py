@@ -20,15 +20,15 @@ from tests.streaming.crash.stages import STAGES, WHOLE
 pytestmark = pytest.mark.timeout(1800)
 
 POINTS = {str(point): point for stage in STAGES for point in stage.points()}
-# The six of `make test`: five of them in turn, each in the run that follows the death before it.
+# The six of `make test`, each in the run that follows the death before it.
 IN_TURN = (
+    "whole: after bronze's offsets/N",
     "whole: after files of bronze.events",
-    "whole: after the decision of silver",
+    "whole: after bronze's commits/N",
     "whole: after the commit of silver.readings",
-    "whole: after the breaker of silver",
+    "whole: after the commit of silver.duplicates",
     "whole: after the commit of gold.readings_1min",
 )
-ALONE = "approve silver: after the commit of silver.duplicates"
 # Most windows are tens of milliseconds wide; a file bears its temporary name for one or two.
 ATTEMPTS, ATTEMPTS_INSIDE = 4, 12
 
@@ -59,16 +59,14 @@ def assert_finished(command: Command, stage: str, scenes: Scenes) -> None:
     assert command.workshop.audit() == {}
 
 
-@pytest.mark.parametrize(
-    "point",
-    [pytest.param(point, id=name, marks=() if name == ALONE else pytest.mark.soak) for name, point in POINTS.items()],
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("point", POINTS.values(), ids=POINTS)
 def test_after_a_death_the_same_command_finishes_the_work(scenes: Scenes, point: Point, tmp_path: Path) -> None:
     command = run_killed_at([point], scenes, tmp_path)
     assert_finished(command, point.stage.scene, scenes)
 
 
-def test_a_run_that_dies_five_times_on_its_way_finishes_the_work(scenes: Scenes, tmp_path: Path) -> None:
+def test_a_run_that_dies_six_times_on_its_way_finishes_the_work(scenes: Scenes, tmp_path: Path) -> None:
     points = {str(point): point for point in WHOLE.points()}
     command = run_killed_at([points[name] for name in IN_TURN], scenes, tmp_path)
     assert_finished(command, WHOLE.scene, scenes)

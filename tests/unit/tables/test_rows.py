@@ -10,10 +10,11 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from sluice.errors import LakeTooNew
 from sluice.schemas import OPS_CONFIGS, OPS_SILVER_PROMOTIONS, TABLES
 from sluice.tables.delta import Transaction, append, current_version, read_table
 from sluice.tables.lake import Lake
-from sluice.tables.rows import append_rows, arrow_schema, create_table, read_rows
+from sluice.tables.rows import append_rows, arrow_schema, create_table, migrate_table, read_rows
 from sluice.testing import rows_of, utc
 
 ROW: dict[str, Any] = {
@@ -81,6 +82,42 @@ def test_after_many_rows_the_log_has_a_checkpoint_and_all_are_read(lake: Lake) -
 @pytest.mark.parametrize("table", TABLES, ids=[table.full_name for table in TABLES])
 def test_every_column_type_has_its_arrow_type(table: Any) -> None:
     assert arrow_schema(table).names == list(table.column_names)
+
+
+OLDER = dataclasses.replace(OPS_CONFIGS, columns=OPS_CONFIGS.columns[:2], statistics=("kind",))
+
+
+def test_a_table_of_an_older_version_gets_the_columns_it_lacks_and_keeps_its_rows(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    create_table(lake, OLDER)
+    append_rows([{"kind": "suite", "hash": "old"}], lake, OLDER, Transaction("a", 0))
+    with caplog.at_level("INFO", "sluice"):
+        migrate_table(lake, OPS_CONFIGS)
+        migrate_table(lake, OPS_CONFIGS)
+    assert [record.getMessage() for record in caplog.records] == [
+        "ops.configs: columns added to the lake: text, first_used_at"
+    ]
+    append_rows([{"hash": "new", "text": "a rule"}], lake, OPS_CONFIGS, Transaction("a", 1))
+    table = read_table(spark, lake, OPS_CONFIGS)
+    assert table.columns == list(OPS_CONFIGS.column_names)
+    assert sorted((row["hash"], row["text"]) for row in table.collect()) == [("new", "a rule"), ("old", None)]
+    properties = DeltaTable(lake.table_path(OPS_CONFIGS)).metadata().configuration
+    assert properties["delta.dataSkippingStatsColumns"] == "kind,first_used_at"
+    assert current_version(lake, OPS_CONFIGS) == 4
+
+
+def test_a_table_of_this_version_is_not_touched(lake: Lake) -> None:
+    migrate_table(lake, OPS_SILVER_PROMOTIONS)
+    assert current_version(lake, OPS_SILVER_PROMOTIONS) == 0
+
+
+def test_a_column_of_another_type_is_refused_by_name(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    create_table(lake, dataclasses.replace(OPS_CONFIGS, columns=(("kind", "string"), ("hash", "bigint"))))
+    with pytest.raises(LakeTooNew, match=r"ops\.configs in .* has another type in hash than this version writes"):
+        migrate_table(lake, OPS_CONFIGS)
 
 
 def test_a_table_is_not_there_before_it_can_be_read(lake: Lake) -> None:
