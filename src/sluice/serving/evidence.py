@@ -20,7 +20,7 @@ SUITE, CONTRACT, REGISTRY = "suite", "contract", "registry"
 _MOST_YAML_CHARACTERS = 262_144
 _REGISTERED = re.compile(r"(?P<metric>.+)_registered_(?P<end>min|max)")
 _DEVICES = re.compile(r"(?P<before>.*)\{(?P<first>[0-9]+)\.\.(?P<last>[0-9]+)\}(?P<after>.*)", re.DOTALL)
-_LATEST_ACCEPTED = "latest_accepted_time"
+_LATEST_ACCEPTED, _AGE_DAYS = "latest_accepted_time", "age_days"
 
 
 class Configs:
@@ -105,8 +105,11 @@ def _values(table: Table, row: Row, ledger: Row, rule: Row, configs: Configs) ->
 
 
 def _value(table: Table, row: Row, ledger: Row, column: str, configs: Configs) -> Any:
-    if column == _LATEST_ACCEPTED and isinstance(sent_at := row.get("kafka_timestamp"), datetime):
+    sent_at = row.get("kafka_timestamp")
+    if column == _LATEST_ACCEPTED and isinstance(sent_at, datetime):
         return sent_at + timedelta(seconds=ACCEPTED_SECONDS_AHEAD)
+    if column == _AGE_DAYS and isinstance(row.get("event_time"), datetime) and isinstance(sent_at, datetime):
+        return (sent_at - row["event_time"]) / timedelta(days=1)
     if end := _REGISTERED.fullmatch(column):
         return configs.registered_end(ledger.get("registry_hash"), row.get("device_id"), end["metric"], end["end"])
     if table is not SILVER_QUARANTINE or column in ("device_id", "kafka_timestamp"):

@@ -22,12 +22,14 @@ _SET_LATER = ("quality_flag", "failed_rules", "promoted_at", "promotion_id")
 JUDGED_TYPES: dict[str, str] = {
     **{name: kind for name, kind in SILVER_READINGS.columns if name not in _SET_LATER},
     "latest_accepted_time": "timestamp",
+    "age_days": "double",
     "expected_interval_seconds": "double",
     **dict.fromkeys(_REGISTERED_ENDS, "double"),
 }
 JUDGED_COLUMNS = tuple(JUDGED_TYPES)
 # What judging adds to an event.
 VERDICT_COLUMNS = ("metric", "customer", "site", "event_date", "is_registered", "broken_rules", "marks")
+MICROS_PER_DAY = 86_400_000_000
 # Broken rules, and marks, each travel as the bits of one 64-bit number.
 MAX_BITS = 62
 
@@ -87,6 +89,7 @@ def with_judged_columns(events: DataFrame, registry: DataFrame) -> DataFrame:
         {
             "metric": F.when(is_reading, F.coalesce("registered_metric", F.lit(READING_METRIC))),
             "latest_accepted_time": ahead,
+            "age_days": (F.unix_micros("kafka_timestamp") - F.unix_micros("event_time")) / F.lit(MICROS_PER_DAY),
             "event_date": F.to_date("event_time"),
             "is_registered": F.coalesce("is_registered", F.lit(False)),
         }

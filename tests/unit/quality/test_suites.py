@@ -347,7 +347,7 @@ def test_the_shipped_suite_of_silver_refuses_and_holds_what_the_design_says(silv
         "longitude_possible",
     ]
     ranges = {rule_id for metric in (*METRICS, READING_METRIC) for rule_id in range_rules(metric)}
-    assert set(ids(silver, "row", "warning")) == {*ranges, "status_known"}
+    assert set(ids(silver, "row", "warning")) == {*ranges, "status_known", "event_time_too_old"}
     assert ids(silver, "batch", "critical") == ["share_unreadable_limited", "share_quarantined_limited"]
     for each in silver.batch_rules:
         fewest = each.kwargs["row_condition"]["parameter"]

@@ -30,7 +30,7 @@ def rule(column: str, rule_id: str = "r") -> dict[str, object]:
 @pytest.fixture
 def configs(tmp_path: Path) -> Configs:
     names = ("temperature_celsius", "latitude", "latest_accepted_time", "temperature_celsius_registered_max")
-    names += ("value_registered_max", "humidity_percent_registered_max")
+    names += ("value_registered_max", "humidity_percent_registered_max", "age_days")
     texts = [
         config("suite", "s", suite_text(*(rule(name, name) for name in names))),
         config("contract", "c", CONTRACT),
@@ -66,6 +66,11 @@ def test_a_quarantined_record_shows_the_field_that_was_sent_whatever_its_version
 
 def test_the_latest_accepted_time_is_five_minutes_after_kafka(configs: Configs) -> None:
     assert seen(configs, "latest_accepted_time", kafka_timestamp=at("12:00:00")) == at("12:05:00")
+
+
+def test_the_age_is_in_days_before_kafka(configs: Configs) -> None:
+    times = {"kafka_timestamp": at("12:00:00"), "event_time": at("00:00:00")}
+    assert seen(configs, "age_days", **times) == 0.5
 
 
 @pytest.mark.parametrize(

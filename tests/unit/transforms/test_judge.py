@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -51,6 +51,7 @@ REGISTRY = {
 ONE_AFTER = KAFKA_TIME.replace(minute=5)
 UNKNOWN = {"device_id": "stranger"}
 IMPOSSIBLE = ("suspect", ["temperature_celsius_possible"], RULE_FAILED)
+TOO_OLD = ("suspect", ["event_time_too_old"], None)
 SUSPECT_BY_STATUS = ("suspect", ["status_known"], None)
 T_LOW, T_HIGH = "temperature_celsius_at_least_registered_min", "temperature_celsius_at_most_registered_max"
 V_LOW, V_HIGH = "value_at_least_registered_min", "value_at_most_registered_max"
@@ -106,19 +107,21 @@ VERDICTS: tuple[tuple[str, dict[str, Any], str, list[str], str | None], ...] = (
         "TIME_OUT_OF_RANGE",
     ),
     ("a record without Kafka's time", {"event_time": utc(2030, 1, 1), "kafka_timestamp": None}, "valid", [], None),
-    ("the first moment of 2000", {"event_time": utc(2000, 1, 1)}, "valid", [], None),
+    ("15 years before Kafka", {"event_time": KAFKA_TIME - timedelta(days=5475)}, "valid", [], None),
+    ("15 years and a bit before Kafka", {"event_time": KAFKA_TIME - timedelta(days=5475, seconds=1)}, *TOO_OLD),
+    ("the first moment of 2000", {"event_time": utc(2000, 1, 1)}, *TOO_OLD),
     (
         "the last moment before 2000",
         {"event_time": utc(1999, 12, 31, 23, 59, 59, 999_999)},
         "suspect",
-        ["event_time_not_before_2000"],
+        ["event_time_not_before_2000", "event_time_too_old"],
         "TIME_OUT_OF_RANGE",
     ),
     (
         "the first critical rule names the code",
         {"event_time": utc(1999, 1, 1), "temperature_celsius": 101.0, "device_id": "stranger"},
         "suspect",
-        ["event_time_not_before_2000", "temperature_celsius_possible"],
+        ["event_time_not_before_2000", "event_time_too_old", "temperature_celsius_possible"],
         "TIME_OUT_OF_RANGE",
     ),
     ("a reading of a meter", reading("meter", 3500.0), "valid", [], None),
