@@ -13,10 +13,13 @@ from pyspark.sql import SparkSession
 from sluice.embedded.broker import RunningBroker
 from sluice.errors import BreakerOpen
 from sluice.pipelines.approvals import answer_pending
+from sluice.pipelines.gatekeeper import Gatekeeper
 from sluice.pipelines.gold import open_gold
 from sluice.pipelines.silver import open_silver
+from sluice.quality.gate import Judgement
 from sluice.schemas import (
     GOLD_HELD,
+    GOLD_LATEST_READINGS,
     GOLD_READINGS_1MIN,
     OPS_CONFIGS,
     OPS_GOLD_PROMOTIONS,
@@ -213,4 +216,31 @@ def test_a_minute_that_breaks_a_critical_rule_is_held_alone_and_judged_anew_when
     assert answer == Answer(True, f"{second} approved: 1 promoted, 0 quarantined, 0 duplicate")
     assert column(workshop, GOLD_READINGS_1MIN, "value_mean") == [5.0, float("inf")]
     assert column(workshop, GOLD_HELD, "status") == ["approved", "superseded"]
+    assert workshop.audit() == {}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("is_approved", [True, False], ids=["approved", "touched again"])
+def test_what_a_gate_that_could_not_decide_kept_from_the_latest_readings_comes_to_them(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, is_approved: bool
+) -> None:
+    class Broken:
+        def judge(self, *_: object) -> Judgement:
+            return Judgement("ERROR", why="no engine")
+
+    workshop.send([reading(1.0, event_id="a")])
+    workshop.drain()
+    workshop.send([reading(3.0, event_id="c", timestamp="2024-03-01T10:05:30Z")])
+    workshop.drain(["bronze", "silver"])
+    with monkeypatch.context() as patch:
+        patch.setattr(Gatekeeper, "_gate", lambda *_: Broken())
+        workshop.drain(["gold"])
+    assert column(workshop, GOLD_LATEST_READINGS, "value") == [1.0]
+    assert workshop.audit() == {}
+    if is_approved:
+        assert decide(workshop, "gold", "approve", promotion_of(workshop, "gold", 1)).done
+    else:
+        workshop.send([reading(2.0, event_id="b", timestamp="2024-03-01T10:05:10Z")])
+        workshop.drain()
+    assert column(workshop, GOLD_LATEST_READINGS, "value") == [3.0]
     assert workshop.audit() == {}

@@ -21,9 +21,17 @@ from pyspark.sql import functions as F
 from sluice import schemas
 from sluice.pipelines.approvals import answer_pending
 from sluice.pipelines.gatekeeper import Gatekeeper, Question
-from sluice.pipelines.gold_latest import update_latest
-from sluice.pipelines.gold_minutes import Minutes, bucket_bound, has_held, hours_of, minutes_anew, touched_minutes
-from sluice.pipelines.kept import kept_in_memory
+from sluice.pipelines.gold_latest import update_latest, with_held_before
+from sluice.pipelines.gold_minutes import (
+    Minutes,
+    bucket_bound,
+    has_held,
+    hours_of,
+    minutes_anew,
+    readings_of,
+    touched_minutes,
+)
+from sluice.pipelines.kept import Keeper, kept_in_memory
 from sluice.pipelines.ledger import record_promotion
 from sluice.pipelines.rulebook import (
     RowRules,
@@ -32,9 +40,9 @@ from sluice.pipelines.rulebook import (
     load_rulebook,
     registry_frame,
 )
+from sluice.pipelines.samples import sample_minutes
 from sluice.pipelines.scores import open_scores
 from sluice.pipelines.stream import BatchReport, Stream
-from sluice.quality.expectations import MAX_SAMPLES
 from sluice.schemas import GOLD_HELD, GOLD_READINGS_1MIN, OPS_GOLD_PROMOTIONS, SILVER_READINGS
 from sluice.settings import Settings
 from sluice.tables.checkpoints import generation_of, read_versions
@@ -60,7 +68,7 @@ from sluice.transforms.gold import (
     select_held_minutes,
 )
 from sluice.transforms.hours import merge_hours
-from sluice.transforms.judge import critical_bits, has_bit, named_bits
+from sluice.transforms.judge import critical_bits, named_bits
 
 LAYER = "gold"
 
@@ -148,7 +156,7 @@ class GoldJob:
             decision = work.decision or self._decide(work, judged)
             self._write(work, judged, minutes, decision)
             if decision.verdict != schemas.ERROR:
-                update_latest(self._lake, batch, work.registry, work.silver_version, work.transaction, keeper)
+                self._update_latest(work, with_held_before(self._lake, batch, judged, work.silver_version), keeper)
         self._record(work, decision)
         return BatchReport(batch.count(), _told(decision), pauses=self.keeper.breaker().is_open)
 
@@ -172,6 +180,7 @@ class GoldJob:
             judged = keeper.settle(self._judge(work, frame))
             decision = work.decision or self._decide(work, judged)
             self._upsert(work, judged, hours)
+            self._update_latest(work, readings_of(spark, self._lake, keys, hours, work.silver_version), keeper)
             change_status(
                 spark, self._lake, GOLD_HELD, mine & (F.col("status") == schemas.HELD_OPEN), schemas.HELD_APPROVED
             )
@@ -226,7 +235,7 @@ class GoldJob:
             broken.update(dict.fromkeys(named_bits(row["broken_rules"], names), row["count"]))
             marked = named_bits(row["marks"], [mark.name for mark in work.rules.marks])
             marks.update(dict.fromkeys(marked, row["count"]))
-        samples = {name: _samples(judged, work.rules, index) for index, name in enumerate(names) if broken[name]}
+        samples = {name: sample_minutes(judged, work.rules, index) for index, name in enumerate(names) if broken[name]}
         position: dict[str, Any] = {}
         if not work.parent:
             first, last = read_versions(self._lake.checkpoint_path(LAYER), work.batch_id)
@@ -271,16 +280,13 @@ class GoldJob:
         how = Upsert(MINUTE_KEY, bucket_bound(merge_hours(hours)))
         upsert(judged.select(*GOLD_READINGS_1MIN.column_names), self._lake, GOLD_READINGS_1MIN, how, work.transaction)
 
+    def _update_latest(self, work: _Work, readings: DataFrame, keeper: Keeper) -> None:
+        update_latest(self._lake, readings, work.registry, work.silver_version, work.transaction, keeper)
+
     def _record(self, work: _Work, decision: Decision) -> None:
         row: Mapping[str, Any] = {**decision.promotion, "total_seconds": time.monotonic() - work.began}
         record_promotion(self._lake, OPS_GOLD_PROMOTIONS, row, work.transaction)
         self.keeper.settle(decision)
-
-
-def _samples(judged: DataFrame, rules: RowRules, index: int) -> list[Any]:
-    columns = rules.sample_columns[rules.rules[index].rule_id]
-    few = judged.where(has_bit("broken_rules", index)).select(*columns).limit(MAX_SAMPLES).collect()
-    return [tuple(row) for row in few]
 
 
 def _told(decision: Decision) -> str:

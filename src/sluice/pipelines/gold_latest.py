@@ -5,12 +5,12 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from sluice.pipelines.gold_minutes import hours_of
+from sluice.pipelines.gold_minutes import has_held, hours_of, readings_of
 from sluice.pipelines.kept import Keeper
-from sluice.schemas import GOLD_LATEST_READINGS, SILVER_READINGS
+from sluice.schemas import GOLD_HELD, GOLD_LATEST_READINGS, SILVER_READINGS
 from sluice.tables.delta import Transaction, Upsert, read_table, upsert
 from sluice.tables.lake import Lake
-from sluice.transforms.gold import latest_readings
+from sluice.transforms.gold import MINUTE_KEY, latest_readings
 from sluice.transforms.hours import merge_hours, within
 
 _KEY = ("device_id", "metric")
@@ -24,6 +24,26 @@ def update_latest(
     rows = _settle_ties(lake, latest, registry, silver_version)
     how = Upsert(_KEY, update_when="source.event_time >= target.event_time")
     upsert(rows, lake, GOLD_LATEST_READINGS, how, transaction)
+
+
+def with_held_before(lake: Lake, batch: DataFrame, minutes: DataFrame, silver_version: int) -> DataFrame:
+    """A micro-batch, and all readings of those of its minutes that were ever held.
+
+    A gate that could not decide has left them out of the latest readings.
+
+    Args:
+        minutes: MINUTE_KEY of the micro-batch.
+    """
+    if not has_held(lake):
+        return batch
+    held = read_table(batch.sparkSession, lake, GOLD_HELD).select(*MINUTE_KEY)
+    keys = minutes.select(*MINUTE_KEY).join(held, on=list(MINUTE_KEY), how="left_semi")
+    hours = hours_of(keys, "bucket")
+    if not hours:
+        return batch
+    again = readings_of(batch.sparkSession, lake, keys, hours, silver_version)
+    names = SILVER_READINGS.column_names
+    return batch.select(*names).unionAll(again.select(*names))
 
 
 def _settle_ties(lake: Lake, latest: DataFrame, registry: DataFrame, silver_version: int) -> DataFrame:

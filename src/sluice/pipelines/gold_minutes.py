@@ -66,13 +66,25 @@ def minutes_anew(
         keys: MINUTE_KEY.
         hours: starts of the hours that hold all of them.
     """
-    ranges = merge_hours(hours)
+    read = readings_of(spark, lake, keys, hours, silver_version).select(*READ_COLUMNS, "bucket")
+    whole = aggregate_minutes(read)
+    return whole.join(keys, on=list(MINUTE_KEY), how="left_semi")
+
+
+def readings_of(
+    spark: SparkSession, lake: Lake, keys: DataFrame, hours: Iterable[datetime], silver_version: int
+) -> DataFrame:
+    """Silver's readings, and their `bucket`, in minutes of devices: of all metrics, also those not asked for.
+
+    Args:
+        keys: MINUTE_KEY.
+        hours: starts of the hours that hold all of them.
+    """
     silver = read_table(spark, lake, SILVER_READINGS, silver_version)
     bucket = F.date_trunc("minute", "event_time").alias("bucket")
-    read = silver.where(within(ranges, "event_time", "event_date")).select(*READ_COLUMNS, bucket)
+    near = silver.where(within(merge_hours(hours), "event_time", "event_date")).select("*", bucket)
     devices = keys.select("bucket", "device_id").distinct()
-    whole = aggregate_minutes(read.join(devices, on=["bucket", "device_id"], how="left_semi"))
-    return whole.join(keys, on=list(MINUTE_KEY), how="left_semi")
+    return near.join(devices, on=["bucket", "device_id"], how="left_semi")
 
 
 def has_held(lake: Lake) -> bool:

@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 
 from sluice.pipelines.rulebook import RowRules
 from sluice.quality.expectations import MAX_SAMPLES
+from sluice.transforms.judge import has_bit
 from sluice.transforms.silver import Reader, sample_broken
 
 
@@ -32,3 +33,15 @@ def take_samples(
         values = tuple(row[name] for name in columns[row["rule"]])
         found.setdefault(reader.rules[row["rule"]].rule_id, []).append(values)
     return found
+
+
+def sample_minutes(judged: DataFrame, rules: RowRules, index: int) -> list[Any]:
+    """Values of some minutes that break a rule, one per column that the rule sees.
+
+    Args:
+        judged: candidate minutes with `broken_rules`.
+        index: of the rule.
+    """
+    columns = rules.sample_columns[rules.rules[index].rule_id]
+    few = judged.where(has_bit("broken_rules", index)).select(*columns).limit(MAX_SAMPLES).collect()
+    return [tuple(row) for row in few]

@@ -166,7 +166,7 @@ def test_the_latest_readings_that_an_undecided_gate_left_are_no_error(lake: Path
     append(lake, "ops.gold_promotions", [promotion(0, **{**undecided, **rows})])
     assert problems(audited(lake)) == {}
 
-    # Approving it brings the minutes, not the latest readings.
+    # Approving it brings the minutes and the latest readings.
     append(lake, "gold.readings_1min", new)
     change(lake, "gold.held", "promotion_id = 'gold-g-2'", status="'approved'")
     approved = {
@@ -177,4 +177,9 @@ def test_the_latest_readings_that_an_undecided_gate_left_are_no_error(lake: Path
     }
     counts = {"rows_in": 2, "rows_promoted": 2, "decided_at": at("14:10:00")}
     append(lake, "ops.gold_promotions", [promotion(0, **{**approved, **counts})])
-    assert problems(audited(lake)) == {}
+    assert problems(audited(lake)) == {
+        "gold.latest": {
+            "latest readings that gold does not have": [f"meter-0001 {TEMPERATURE}"],
+            "latest readings that differ from silver": [f"sensor-0001 {TEMPERATURE}"],
+        }
+    }

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from sluice.errors import BooksUnreadable
-from sluice.schemas import ERROR, GOLD_HELD, GOLD_LATEST_READINGS, METRICS, READING_METRIC, SILVER_READINGS
+from sluice.schemas import (
+    ERROR,
+    GOLD_HELD,
+    GOLD_LATEST_READINGS,
+    HELD_OPEN,
+    HELD_REJECTED,
+    METRICS,
+    READING_METRIC,
+    SILVER_READINGS,
+)
 from sluice.serving.audit.books import Books
 from sluice.serving.audit.days import DAY_MICROS, MINUTE_MICROS, moment_text
 from sluice.serving.audit.findings import Outcome
@@ -70,9 +79,10 @@ _VALUES = " UNION ALL ".join(
     f"SELECT {_COLUMNS}, {metric} AS metric, {value} AS value FROM near WHERE {value} IS NOT NULL"  # noqa: S608
     for metric, value in (*((f"'{name}'", name) for name in METRICS), ("metric", READING_METRIC))
 )
-# A gate that could not decide leaves the latest readings as they were, and an approval does not make up for it.
+# A gate that could not decide leaves the latest readings as they were until the minute is approved or touched again.
 _EXEMPT = (
     f"EXISTS (FROM {GOLD_HELD.full_name} AS h JOIN gold_ledger USING (promotion_id) WHERE verdict = '{ERROR}' "
+    f"AND status IN ('{HELD_OPEN}', '{HELD_REJECTED}') "
     "AND h.device_id = e.device_id AND h.metric IS NOT DISTINCT FROM e.metric)"
 )
 _AT = "concat_ws(' ', {0}.device_id, {0}.metric)"
