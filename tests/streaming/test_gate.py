@@ -160,6 +160,7 @@ def test_a_rejected_batch_stays_held(copied: Workshop) -> None:
     assert copied.audit() == {}
 
 
+@pytest.mark.soak
 def test_holds_in_a_row_open_the_breaker_and_what_waits_is_drained_in_order_once_it_closes(
     copied: Workshop,
 ) -> None:

@@ -23,6 +23,7 @@ def minute(workshop: Workshop) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in rows.collect()]
 
 
+@pytest.mark.soak
 def test_a_late_event_corrects_the_minute_it_belongs_to(workshop: Workshop) -> None:
     workshop.send([reading(10.0), reading(30.0, event_id="e2", timestamp="2024-03-01T10:05:00Z")])
     workshop.drain()

@@ -274,6 +274,7 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(workshop: Workshop) -> Non
     assert ledger(workshop) == []
 
 
+@pytest.mark.soak
 def test_a_replay_that_dies_is_finished_as_it_was_decided(
     workshop: Workshop, replayed: Replayed, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

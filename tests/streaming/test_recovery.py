@@ -82,7 +82,7 @@ Damaging = Callable[[Path], object]
 @pytest.mark.parametrize(
     ("damage", "error"),
     [
-        pytest.param(change_a_digit, CheckpointDamaged, id="a changed digit"),
+        pytest.param(change_a_digit, CheckpointDamaged, id="a changed digit", marks=pytest.mark.soak),
         pytest.param(shutil.rmtree, CheckpointLost, id="gone", marks=pytest.mark.soak),
     ],
 )

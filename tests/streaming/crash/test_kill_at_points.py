@@ -24,9 +24,9 @@ POINTS = {str(point): point for stage in STAGES for point in stage.points()}
 IN_TURN = (
     "whole: after bronze's offsets/N",
     "whole: after files of bronze.events",
+    "whole: after the commit of bronze.events",
     "whole: after bronze's commits/N",
     "whole: after the commit of silver.readings",
-    "whole: after the commit of silver.duplicates",
     "whole: after the commit of gold.readings_1min",
 )
 # Most windows are tens of milliseconds wide; a file bears its temporary name for one or two.
