@@ -17,19 +17,25 @@ from sluice.session import open_session
 from sluice.settings import load_settings
 from tests.spark_options import JAVA_OPTIONS
 
-_SMALL_LAKE = ("tests/integration/test_notebooks.py", "tests/streaming/test_audit.py", "tests/streaming/test_trace.py")
+# By the fixture whose making takes long, the files that share it.
+_GROUPS = {
+    "scenes": ("tests/streaming/crash/test_kill_at_points.py", "tests/streaming/test_crash_points.py"),
+    "small_lake": (
+        "tests/integration/test_notebooks.py",
+        "tests/streaming/test_audit.py",
+        "tests/streaming/test_trace.py",
+    ),
+}
 
 
 def group_of(path: str) -> str:
-    """What runs in one process under `pytest -n 2`: a file's tests, and all that need the `small_lake`."""
-    return "small lake" if path in _SMALL_LAKE else path
+    """What runs in one process under `pytest -n 2`: a file's tests, and all that need the same long fixture."""
+    return next((name for name, files in _GROUPS.items() if path in files), path)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of long tests come first, so that both processes end at about the same time."""
-    items.sort(
-        key=lambda item: (item.nodeid.startswith("tests/unit/"), group_of(_file_of(item.nodeid)) != "small lake")
-    )
+    """Long tests come first, so that both processes end at about the same time."""
+    items.sort(key=lambda item: (item.nodeid.startswith("tests/unit/"), group_of(_file_of(item.nodeid)) not in _GROUPS))
 
 
 @pytest.hookimpl(optionalhook=True)
