@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sluice.pipelines.kept import Keeper
@@ -18,7 +18,7 @@ from sluice.schemas import GOLD_HELD, GOLD_READINGS_1MIN, SILVER_READINGS
 from sluice.tables.delta import current_version, read_table
 from sluice.tables.lake import Lake
 from sluice.transforms.gold import MINUTE_KEY, READ_COLUMNS, aggregate_minutes
-from sluice.transforms.hours import LAST_HOUR, Range, merge_hours, within
+from sluice.transforms.hours import Range, hour_of, merge_hours, moment_of, within
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,7 @@ def has_held(lake: Lake) -> bool:
 
 def hours_of(frame: DataFrame, column: str) -> list[datetime]:
     """Starts of the UTC hours that a timestamp column's values fall into."""
-    return [
-        datetime.fromtimestamp(row["hour"], timezone.utc) for row in frame.select(_hour(column)).distinct().collect()
-    ]
-
-
-def _hour(column: str) -> Column:
-    seconds = F.unix_seconds(F.date_trunc("hour", column))
-    return F.least(seconds, F.lit(int(LAST_HOUR.timestamp()))).alias("hour")
+    return [moment_of(row["hour"]) for row in frame.select(hour_of(column).alias("hour")).distinct().collect()]
 
 
 def bucket_bound(ranges: list[Range]) -> str:

@@ -20,6 +20,7 @@ from sluice.settings import Settings
 from sluice.tables.delta import read_table
 from sluice.tables.lake import Lake
 from sluice.transforms.compare import decide_all, show_judged
+from sluice.transforms.hours import read_value
 from sluice.transforms.judge import named_bits
 from sluice.transforms.records import as_records
 from sluice.transforms.silver import flag_records
@@ -96,7 +97,7 @@ def _judged(row: Row, rulebook: Rulebook, columns: Mapping[str, Sequence[str]]) 
             "severity": rule.severity,
             "type": rule.type,
             "kwargs": dict(rule.kwargs),
-            "values": {name: row["seen"][name] for name in columns[rule.rule_id]},
+            "values": {name: read_value(row["seen"], name) for name in columns[rule.rule_id]},
         }
         for rule in rules
         if rule.rule_id in names

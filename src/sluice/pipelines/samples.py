@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 
 from sluice.pipelines.rulebook import RowRules
 from sluice.quality.expectations import MAX_SAMPLES
+from sluice.transforms.hours import read_value
 from sluice.transforms.judge import has_bit
 from sluice.transforms.silver import Reader, sample_broken
 
@@ -30,7 +31,7 @@ def take_samples(
     columns = dict(wanted)
     found: dict[str, list[Any]] = {}
     for row in sample_broken(decided, reader, wanted, MAX_SAMPLES).collect():
-        values = tuple(row[name] for name in columns[row["rule"]])
+        values = tuple(read_value(row, name) for name in columns[row["rule"]])
         found.setdefault(reader.rules[row["rule"]].rule_id, []).append(values)
     return found
 

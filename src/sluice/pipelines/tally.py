@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from sluice.schemas import COORDINATES
-from sluice.transforms.hours import LAST_HOUR
+from sluice.transforms.hours import LAST_HOUR, hour_of, moment_of
 from sluice.transforms.judge import named_bits
 from sluice.transforms.silver import ACCEPTED, PARSING, REFUSED, SUSPECT, Reader
 
@@ -67,9 +67,7 @@ class Tally:
 
 def count_rows(flagged: DataFrame, reader: Reader, tally: Tally) -> None:
     """Adds the rows of a flagged frame to the tally; runs the frame's pass."""
-    # Spark's times go beyond Python's; a record stamped so late by a broker must not stop the query.
-    hour = F.least(F.unix_seconds(F.date_trunc("hour", "event_time")), F.lit(int(LAST_HOUR.timestamp())))
-    accepted_hour = F.when(F.col("state") == ACCEPTED, hour).alias("hour")
+    accepted_hour = F.when(F.col("state") == ACCEPTED, hour_of("event_time")).alias("hour")
     counted = flagged.groupBy(*_GROUPED, accepted_hour).agg(
         F.count("*").alias("rows"),
         F.max("offset").alias("last_offset"),
@@ -97,7 +95,7 @@ def _add_position(row: Row, tally: Tally) -> None:
 
 def _add_row(row: Row, reader: Reader, tally: Tally) -> None:
     if row["hour"] is not None:
-        tally.hours.add(datetime.fromtimestamp(row["hour"], timezone.utc))
+        tally.hours.add(moment_of(row["hour"]))
     if row["stage"] == PARSING:
         tally.unreadable[row["error_code"]] += row["rows"]
         return

@@ -8,7 +8,15 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from sluice.schemas import COORDINATES
-from sluice.transforms.judge import RowRule, judge_events, quality_flag, refusing_code, with_judged_columns
+from sluice.transforms.hours import readable
+from sluice.transforms.judge import (
+    JUDGED_TYPES,
+    RowRule,
+    judge_events,
+    quality_flag,
+    refusing_code,
+    with_judged_columns,
+)
 from sluice.transforms.parse import EVENT_COLUMNS
 from sluice.transforms.records import RECORD_COLUMNS
 from sluice.transforms.silver import ACCEPTED, PARSING, REFUSED, SUSPECT, Reader, decide_doubtful
@@ -106,11 +114,11 @@ def show_judged(decided: DataFrame, reader: Reader, columns: Sequence[str]) -> D
 
     Returns:
         COORDINATES, `state`, `error_code`, `error_detail`, `broken_rules`, `quality_flag` (null if refused) and
-        `seen`, a struct of `columns`.
+        `seen`, a struct of `columns`, `readable`.
     """
     flag = F.when(F.col("state") == ACCEPTED, quality_flag(reader.rules)).alias("flag")
     said = ("state", "error_code", "error_detail", "broken_rules")
     kept = decided.select(*_RECORD, *EVENT_COLUMNS, *said, flag)
-    seen = F.struct(*(columns or COORDINATES)).alias("seen")
+    seen = F.struct(*(readable({name: JUDGED_TYPES[name] for name in columns or COORDINATES}))).alias("seen")
     shown = with_judged_columns(kept, reader.registry)
     return shown.select(*COORDINATES, *said, F.col("flag").alias("quality_flag"), seen)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import reduce
 from itertools import pairwise
+from typing import Any
 
-from pyspark.sql import Column
+from pyspark.sql import Column, Row
 from pyspark.sql import functions as F
 
 MAX_RANGES = 64
 MAX_DATES = 1000
 _HOUR = timedelta(hours=1)
-# The last hour that Python can name; its end is cut short.
+# The first and the last hour that Python can name; the end of the last is cut short.
+FIRST_HOUR = datetime(1, 1, 1, tzinfo=timezone.utc)
 LAST_HOUR = datetime(9999, 12, 31, 23, tzinfo=timezone.utc)
+_FIRST_SECOND, _LAST_SECOND = (
+    int((hour - datetime(1970, 1, 1, tzinfo=timezone.utc)).total_seconds()) for hour in (FIRST_HOUR, LAST_HOUR)
+)
+# Making a moment, Python looks at the days around it too.
+_MARGIN = 2 * 86_400
+# Ends the names of what `readable` adds.
+_AS_TEXT = " as text"
 
 Range = tuple[datetime, datetime]
 
@@ -39,6 +48,41 @@ def merge_hours(starts: Iterable[datetime]) -> list[Range]:
 
 def _end_of(start: datetime) -> datetime:
     return start + _HOUR if start < LAST_HOUR else datetime.max.replace(tzinfo=timezone.utc)
+
+
+def hour_of(time: str) -> Column:
+    """The start of a time's UTC hour, in seconds since 1970; that of the first or last hour for times beyond those."""
+    seconds = F.unix_seconds(F.date_trunc("hour", time))
+    return F.greatest(F.least(seconds, F.lit(_LAST_SECOND)), F.lit(_FIRST_SECOND))
+
+
+def moment_of(seconds: int) -> datetime:
+    """The moment so many seconds after 1970, in UTC."""
+    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds)
+
+
+def readable(kinds: Mapping[str, str]) -> list[Column]:
+    """Columns as Python can hold them: Spark's times go beyond its years 1 to 9999, and collecting one is an error.
+
+    Args:
+        kinds: Spark SQL types by column.
+    """
+    found = []
+    for name, kind in kinds.items():
+        if kind == "timestamp":
+            seconds = F.unix_seconds(name)
+            known = seconds.between(_FIRST_SECOND + _MARGIN, _LAST_SECOND - _MARGIN)
+            found.append(F.when(known, F.col(name)).alias(name))
+            found.append(F.when(~known, F.col(name).cast("string")).alias(name + _AS_TEXT))
+        else:
+            found.append(F.col(name))
+    return found
+
+
+def read_value(row: Row, name: str) -> Any:
+    """A value out of a collected row of `readable` columns: a time beyond Python's is a text."""
+    value = row[name]
+    return row[name + _AS_TEXT] if value is None and name + _AS_TEXT in row else value
 
 
 def within(ranges: list[Range], time: str, date: str) -> Column:

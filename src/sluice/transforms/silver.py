@@ -16,7 +16,9 @@ from pyspark.sql import functions as F
 from sluice import schemas
 from sluice.schemas import COORDINATES, SILVER_DUPLICATES, SILVER_HELD, SILVER_QUARANTINE, SILVER_READINGS
 from sluice.transforms.contract import Contract
+from sluice.transforms.hours import readable
 from sluice.transforms.judge import (
+    JUDGED_TYPES,
     VERDICT_COLUMNS,
     Mark,
     RowRule,
@@ -152,7 +154,7 @@ def sample_broken(
         size: rows per rule.
 
     Returns:
-        `rule` (index), then the judged columns of all wanted rules; at most `size` rows per rule.
+        `rule` (index), then the judged columns of all wanted rules, `readable`; at most `size` rows per rule.
     """
     columns = sorted({name for _, names in wanted for name in names})
     few = [
@@ -160,7 +162,9 @@ def sample_broken(
         for index, _ in wanted
     ]
     events = reduce(DataFrame.unionAll, few).select(*RECORD_COLUMNS, *EVENT_COLUMNS, "rule")
-    return with_judged_columns(events, reader.registry).select("rule", *columns)
+    return with_judged_columns(events, reader.registry).select(
+        "rule", *readable({name: JUDGED_TYPES[name] for name in columns})
+    )
 
 
 def select_held(records: DataFrame, promotion: Promotion) -> DataFrame:

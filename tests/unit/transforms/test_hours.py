@@ -4,10 +4,23 @@ from datetime import datetime, timedelta, timezone
 
 from chispa import assert_df_equality
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from sluice.schemas import SILVER_READINGS
 from sluice.testing import day, rows_of, utc
-from sluice.transforms.hours import MAX_DATES, MAX_RANGES, Range, merge_hours, within
+from sluice.transforms.hours import (
+    FIRST_HOUR,
+    LAST_HOUR,
+    MAX_DATES,
+    MAX_RANGES,
+    Range,
+    hour_of,
+    merge_hours,
+    moment_of,
+    read_value,
+    readable,
+    within,
+)
 
 START = utc(2024, 1, 1)
 
@@ -95,3 +108,30 @@ def test_ranges_over_more_dates_than_can_be_named_are_still_exact(spark: SparkSe
 def test_the_last_hour_python_can_name_is_a_range_too() -> None:
     last = utc(9999, 12, 31, 23)
     assert merge_hours([last]) == [(last, datetime.max.replace(tzinfo=timezone.utc))]
+
+
+def test_times_beyond_those_of_python_are_collected_as_text_and_fall_into_its_first_or_last_hour(
+    spark: SparkSession,
+) -> None:
+    texts = (
+        "0000-01-01 00:00:00",
+        "0001-01-01 00:00:01",
+        "0001-01-04 00:00:01",
+        "2024-01-01 11:59:58.5",
+        "+10000-01-01 00:30:00",
+        None,
+    )
+    frame = spark.createDataFrame([(text,) for text in texts], "text string")
+    times = frame.select(F.expr("CAST(text AS timestamp)").alias("time"), F.lit(1).alias("n"))
+    rows = times.select(*readable({"time": "timestamp", "n": "int"}), hour_of("time").alias("hour")).collect()
+    assert [read_value(row, "time") for row in rows] == [
+        "0000-01-01 00:00:00",
+        "0001-01-01 00:00:01",
+        datetime(1, 1, 4, 0, 0, 1),
+        datetime(2024, 1, 1, 11, 59, 58, 500_000),
+        "+10000-01-01 00:30:00",
+        None,
+    ]
+    assert {read_value(row, "n") for row in rows} == {1}
+    found = [moment_of(row["hour"]) for row in rows[:5]]
+    assert found == [FIRST_HOUR, FIRST_HOUR, utc(1, 1, 4), utc(2024, 1, 1, 11), LAST_HOUR]
