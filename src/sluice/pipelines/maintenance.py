@@ -215,7 +215,8 @@ class _Work:
         version = current_version(self.lake, self.table)
         if self.dry_run:
             return
-        if is_log_long(self.lake, self.table, version):
+        moved = self.result.files_before - self.result.files_after
+        if is_log_long(self.lake, self.table, version, moved):
             checkpoint_log(self.lake, self.table)
         if old_commits(self.lake, self.table, version):
             clean_log(self.lake, self.table)

@@ -8,6 +8,7 @@ from pathlib import Path
 from deltalake.exceptions import DeltaError
 
 from sluice.schemas import UPSTREAM, Table
+from sluice.tables.changes import next_with_rows
 from sluice.tables.checkpoints import COMMITS, OFFSETS, batch_ids, upstream_position
 from sluice.tables.delta import current_version
 from sluice.tables.lake import Lake
@@ -19,7 +20,7 @@ class Reader:
     """A layer that reads a table, and where it goes on.
 
     Attributes:
-        next_version: the first version of the table that it has not read to its end.
+        next_version: the first version of the table that it has not read to its end and that may hold rows for it.
         newest: the table's newest version.
         from_state: whether it still reads the state that the table had in `next_version`, and not changes alone.
     """
@@ -52,6 +53,8 @@ def find_reader(lake: Lake, table: Table) -> Reader | None:
         position = upstream_position(checkpoint, commits[-1])
         # What cannot be read keeps everything.
         version, from_state = position or (0, True)
+        if not from_state:
+            version = next_with_rows(lake, table, version, newest)
         return Reader(layer, table, version, newest, from_state)
     begun = batch_ids(checkpoint, OFFSETS)
     if not begun:

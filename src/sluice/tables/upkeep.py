@@ -21,8 +21,8 @@ from deltalake import DeltaTable
 from sluice.schemas import Table
 from sluice.tables.lake import Lake
 
-# A log is shortened once so many commits have come after its last checkpoint.
-_COMMITS_TO_SHORTEN = 20
+# A log is shortened once so many commits, or files that they took away, have come after its last checkpoint.
+_CHANGES_TO_SHORTEN = 20
 # As the tables are created with; a commit older than this goes with the next checkpoint.
 LOG_SECONDS = 30 * 86_400
 
@@ -119,9 +119,13 @@ def old_commits(lake: Lake, table: Table, before_version: int) -> list[Path]:
     ]
 
 
-def is_log_long(lake: Lake, table: Table, version: int) -> bool:
-    """Whether the log has so many commits after its last checkpoint that reading it takes longer for that."""
-    return version - last_checkpoint(lake, table) >= _COMMITS_TO_SHORTEN
+def is_log_long(lake: Lake, table: Table, version: int, files_gone: int) -> bool:
+    """Whether so much stands in the log after its last checkpoint that reading it takes longer for that.
+
+    Args:
+        files_gone: how many files the newest commit took out of the table.
+    """
+    return max(version - last_checkpoint(lake, table), files_gone) >= _CHANGES_TO_SHORTEN
 
 
 def last_checkpoint(lake: Lake, table: Table) -> int:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from sluice.schemas import BRONZE_EVENTS, SILVER_DUPLICATES, SILVER_QUARANTINE
 from sluice.tables.floors import note_floors
@@ -122,3 +123,17 @@ def test_the_topic_still_has_what_bronze_let_go(lake: Path) -> None:
     assert f"{STREAM}:7" in [
         item for items in problems(audited(lake, Topic()))["bronze.topic"].values() for item in items
     ]
+
+
+def test_files_that_compaction_left_behind_are_not_needed_once_gold_has_read_them(lake: Path) -> None:
+    readings = DeltaTable(str(lake / "silver" / "readings"))
+    before = [Path(uri) for uri in readings.file_uris()]
+    readings.optimize.compact()
+    for path in before:
+        path.unlink()
+    assert problems(audited(lake)) == {}
+    found = {check.name: check for check in audited(lake).checks}
+    assert found["gold.minutes"].outcome.counts["pending"] == 0
+    # The same minute, no longer what its readings give: still found.
+    change(lake, "gold.readings_1min", "reading_count = 2", reading_count="3")
+    assert "gold.minutes" in problems(audited(lake))

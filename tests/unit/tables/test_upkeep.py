@@ -15,6 +15,7 @@ from tests.unit.tables.streamed_lake import append_rows as commit
 from tests.unit.tables.streamed_lake import streamed_lake, write_batch, write_commit
 
 from sluice.schemas import BRONZE_EVENTS, OPS_FLOORS, SILVER_DUPLICATES, SILVER_READINGS
+from sluice.tables.changes import next_with_rows
 from sluice.tables.delta import Transaction, current_version
 from sluice.tables.floors import first_whole_day, note_floors, read_floors, stream_name, stream_of
 from sluice.tables.lake import Lake
@@ -198,3 +199,18 @@ def test_a_reader_that_has_not_begun_needs_nothing_and_one_in_its_first_state_al
 def test_tables_that_are_opened_at_a_version_show_that_version(lake: Lake) -> None:
     assert len(live_files(lake, BRONZE_EVENTS, 3)) == 3
     assert DeltaTable(lake.table_path(BRONZE_EVENTS)).version() == 30
+
+
+def test_commits_that_only_move_rows_are_nothing_to_read(tmp_path: Path) -> None:
+    lake = streamed_lake(tmp_path / "lake")
+    compact(lake, BRONZE_EVENTS, TARGET)
+    reader = find_reader(lake, BRONZE_EVENTS)
+    assert reader is not None
+    assert (reader.newest, reader.lag, needed_files(lake, reader)) == (4, 0, set())
+    commit(lake, BRONZE_EVENTS, [bronze(6)])
+    reader = find_reader(lake, BRONZE_EVENTS)
+    assert reader is not None
+    assert (reader.next_version, reader.lag) == (5, 1)
+    assert next_with_rows(lake, BRONZE_EVENTS, 4, 4) == 5
+    log_files(lake, BRONZE_EVENTS)[4].unlink()
+    assert next_with_rows(lake, BRONZE_EVENTS, 4, 5) == 4
