@@ -1,9 +1,9 @@
 """What `sluice maintain` gives back: a table of many small commits, read before and after, and one written at once.
 
-The same readings, a hundred to a commit, on two days; read whole as `open_lake().arrow` does, the log included, each time
-by a lake that was opened anew. The first read of each variant is not counted. The small commits are written as files of
-Parquet and of the log, with a checkpoint of it after every hundredth as the jobs' tables have: through deltalake ten
-thousand of them take longer than everything else.
+The same readings, a hundred to a commit, on two days; read whole as `open_lake().arrow` does, the log included, each
+time by a lake that was opened anew. The first read of each variant is not counted. The small commits are written as
+files of Parquet and of the log, with a checkpoint of it after every hundredth as the jobs' tables have: through
+deltalake ten thousand of them take longer than everything else.
 """
 
 from __future__ import annotations
