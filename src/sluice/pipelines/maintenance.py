@@ -207,7 +207,7 @@ class _Work:
             self.result.refused.append(refused)
             return
         self.result.files_removed = len(going)
-        self.result.bytes_removed = sum(path.stat().st_size for path in going if path.exists())
+        self.result.bytes_removed = sum(path.stat().st_size for path in going)
         if not self.dry_run:
             vacuum(self.lake, self.table)
 

@@ -76,7 +76,8 @@ def unreferenced_files(lake: Lake, table: Table) -> list[Path]:
     """Files that the newest version does not need and that are older than the table keeps such files (7 days)."""
     folder = Path(lake.table_path(table))
     found: list[str] = DeltaTable(folder).vacuum(dry_run=True, full=True)
-    return [folder / unquote(path) for path in found]
+    # For as long as the log tells of them it names those too that have gone before.
+    return [path for path in (folder / unquote(each) for each in found) if path.exists()]
 
 
 def vacuum(lake: Lake, table: Table) -> None:

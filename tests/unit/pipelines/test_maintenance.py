@@ -176,6 +176,10 @@ def test_files_that_a_lagging_reader_needs_stay(lake: Lake) -> None:
     (outcome,) = maintain(settings_of(lake), ["silver"])
     assert is_all_right([outcome])
     assert len(list(folder.rglob("*.parquet"))) == 1
+    # What has gone is not removed a second time.
+    before = versions(lake)
+    assert is_all_right(maintain(settings_of(lake), ["silver"]))
+    assert versions(lake) == before
 
 
 def test_commits_that_a_lagging_reader_needs_stay(lake: Lake) -> None:

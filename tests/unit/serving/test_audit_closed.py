@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
@@ -137,3 +139,21 @@ def test_files_that_compaction_left_behind_are_not_needed_once_gold_has_read_the
     # The same minute, no longer what its readings give: still found.
     change(lake, "gold.readings_1min", "reading_count = 2", reading_count="3")
     assert "gold.minutes" in problems(audited(lake))
+
+
+@pytest.mark.parametrize("name", ["bronze.events", "silver.readings", "gold.readings_1min"])
+def test_files_with_and_without_their_day_are_read_together(lake: Path, name: str) -> None:
+    folder = lake / name.replace(".", "/")
+    column = {"bronze": "ingest_date", "silver": "event_date", "gold": "bucket_date"}[name.split(".")[0]]
+    *_, last = sorted(DeltaTable(folder).file_uris())
+    # As compaction writes it; Spark writes the day into the file too.
+    without = pq.read_table(last, partitioning=None)
+    without = without.drop_columns([column]) if column in without.column_names else without
+    pq.write_table(without, last)
+    others = [Path(uri) for uri in DeltaTable(folder).file_uris() if uri != last]
+    for path in others:
+        rows = pq.read_table(path, partitioning=None)
+        if column not in rows.column_names:
+            day = date.fromisoformat(path.parent.name.split("=")[1])
+            pq.write_table(rows.append_column(column, pa.array([day] * len(rows), pa.date32())), path)
+    assert (audited(lake).balances, problems(audited(lake))) == (True, {})
