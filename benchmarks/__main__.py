@@ -8,10 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import audit, gate_cost
+from benchmarks import audit, gate_cost, maintain
 from benchmarks.measure import machine
 
-CASES = {"gate-cost": gate_cost, "audit": audit}
+CASES = {"gate-cost": gate_cost, "audit": audit, "maintain": maintain}
 
 
 def main() -> int:

@@ -21,7 +21,8 @@ LEAVES = {"errors"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "schemas": set(),
-    "settings": LEAVES,
+    "sections": set(),
+    "settings": {*LEAVES, "sections"},
     "java": LEAVES,
     "transforms": {"errors", "schemas"},
     **{name: {"errors", "schemas", "settings"} for name in ("quality", "sources", "tables", "simulator")},

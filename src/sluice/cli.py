@@ -18,6 +18,7 @@ from sluice.commands import (
     gate,
     generate,
     importing,
+    maintain,
     quarantine,
     query,
     recover,
@@ -70,6 +71,7 @@ for module in (
     demo,
     doctor,
     recover,
+    maintain,
 ):
     module.register(app)
 

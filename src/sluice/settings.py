@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from sluice.errors import SettingsInvalid, YamlInvalid
+from sluice.sections import MaintainSettings, Section
 
 ENVIRONMENT_PREFIX = "SLUICE_"
 RESERVED_VARIABLES = frozenset({"SLUICE_HOME"})  # of the prefix, and no settings
@@ -34,22 +35,18 @@ PATH_SETTINGS = (
 )
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class LakeSettings(_Section):
+class LakeSettings(Section):
     path: Path
 
 
-class KafkaSettings(_Section):
+class KafkaSettings(Section):
     bootstrap_servers: str | None
     topic: str = Field(pattern=TOPIC_PATTERN)
     options: dict[str, str]
     wait_seconds: float = Field(ge=0)
 
 
-class BrokerSettings(_Section):
+class BrokerSettings(Section):
     data_path: Path
     port: int = Field(ge=0, le=65535)
     partitions: int = Field(ge=1, le=1000)
@@ -57,7 +54,7 @@ class BrokerSettings(_Section):
     max_message_bytes: int = Field(ge=1024)
 
 
-class SparkSettings(_Section):
+class SparkSettings(Section):
     master: str
     driver_memory_megabytes: int = Field(ge=512)
     shuffle_partitions: int = Field(ge=0)
@@ -65,16 +62,16 @@ class SparkSettings(_Section):
     jars_path: Path
 
 
-class FileSettings(_Section):
+class FileSettings(Section):
     path: Path
 
 
-class BronzeSettings(_Section):
+class BronzeSettings(Section):
     trigger_seconds: float = Field(ge=0)
     max_records_per_batch: int = Field(ge=1)
 
 
-class SilverSettings(_Section):
+class SilverSettings(Section):
     trigger_seconds: float = Field(ge=0)
     max_megabytes_per_batch: int = Field(ge=1)
     max_message_bytes: int = Field(ge=1)
@@ -84,18 +81,18 @@ class SilverSettings(_Section):
     late_after_seconds: float = Field(gt=0)
 
 
-class QuarantineSettings(_Section):
+class QuarantineSettings(Section):
     publish_topic: str | None = Field(pattern=TOPIC_PATTERN)
     publish_stages: tuple[Literal["parse", "rules", "deduplicate"], ...] = Field(min_length=1)
 
 
-class GoldSettings(_Section):
+class GoldSettings(Section):
     trigger_seconds: float = Field(ge=0)
     max_megabytes_per_batch: int = Field(ge=1)
     scores_every_seconds: float = Field(gt=0)
 
 
-class GateSettings(_Section):
+class GateSettings(Section):
     holds_to_open: int = Field(ge=1)
     probe_after_seconds: float = Field(gt=0)
     notice_after_hours: float = Field(gt=0)
@@ -103,15 +100,15 @@ class GateSettings(_Section):
     candidate_path: Path | None
 
 
-class DocsSettings(_Section):
+class DocsSettings(Section):
     max_promotions: int = Field(ge=1)
 
 
-class RunSettings(_Section):
+class RunSettings(Section):
     stop_grace_seconds: float = Field(ge=0)
 
 
-class Settings(_Section):
+class Settings(Section):
     """All settings, absolute paths, validated. Units stand in the keys."""
 
     lake: LakeSettings
@@ -129,6 +126,7 @@ class Settings(_Section):
     gate: GateSettings
     run: RunSettings
     docs: DocsSettings
+    maintain: MaintainSettings
 
 
 # Of a value that is wrong: enough to know it by, however much it holds.

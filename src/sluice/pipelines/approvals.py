@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any, Protocol
@@ -13,10 +12,11 @@ from pyspark.sql import functions as F
 
 from sluice import schemas
 from sluice.errors import SluiceError
+from sluice.pipelines.interrupted import unfinished_batch
 from sluice.pipelines.ledger import record_promotion
+from sluice.pipelines.maintenance import MAINTAIN, maintain_as_asked
 from sluice.schemas import HELD_TABLES, LEDGERS
-from sluice.tables.checkpoints import read_generation
-from sluice.tables.decisions import Decision, Decisions
+from sluice.tables.decisions import Decision
 from sluice.tables.delta import Transaction, change_status, read_table
 from sluice.tables.lake import Lake
 from sluice.tables.requests import Answer, Request, answer_request, pending_requests
@@ -48,28 +48,22 @@ def answer_pending(spark: SparkSession, lake: Lake, job: Approving) -> None:
     and would not see what they promote.
     """
     requests = pending_requests(lake, job.layer)
-    if requests and unfinished_batch(spark, lake, job.layer):
+    if requests and unfinished_batch(lake, job.layer):
         return
     for request in requests:
         try:
-            own = job.own_actions.get(request.action)
-            answer = own(spark, lake, request) if own else _decide_hold(spark, lake, job, request)
+            answer = _answer(spark, lake, job, request)
         except SluiceError as error:
             answer = Answer(False, f"{error.message}; {error.hint}" if error.hint else error.message)
         logger.info("%s: %s", job.layer, answer.message)
         answer_request(lake, request, answer)
 
 
-def unfinished_batch(spark: SparkSession, lake: Lake, layer: str) -> str | None:
-    """The promotion_id of a micro-batch that was decided and has no ledger row yet; the stream finishes it first."""
-    checkpoint = lake.checkpoint_path(layer)
-    ids = [decision.promotion_id for decision in Decisions(checkpoint).latest(schemas.BATCH, sys.maxsize, sys.maxsize)]
-    # Those of an earlier checkpoint are no business of this one's stream.
-    own = [promotion_id for promotion_id in ids if promotion_id.startswith(f"{layer}-{read_generation(checkpoint)}-")]
-    if not own:
-        return None
-    ledger = read_table(spark, lake, LEDGERS[layer])
-    return own[-1] if ledger.where(F.col("promotion_id") == own[-1]).isEmpty() else None
+def _answer(spark: SparkSession, lake: Lake, job: Approving, request: Request) -> Answer:
+    if request.action == MAINTAIN:
+        return maintain_as_asked(lake, request)
+    own = job.own_actions.get(request.action)
+    return own(spark, lake, request) if own else _decide_hold(spark, lake, job, request)
 
 
 def _decide_hold(spark: SparkSession, lake: Lake, job: Approving, request: Request) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame, SparkSession
 
+from sluice.pipelines.maintenance import answer_maintenance
 from sluice.pipelines.stream import BatchReport, Stream
 from sluice.pipelines.topic_watch import TopicWatch
 from sluice.schemas import BRONZE_EVENTS
@@ -12,6 +13,7 @@ from sluice.sources.kafka import spark_options
 from sluice.tables.checkpoints import generation_of
 from sluice.tables.delta import Transaction, append, current_version, rows_written
 from sluice.tables.lake import Lake
+from sluice.tables.requests import pending_requests
 from sluice.tables.rows import create_tables
 from sluice.transforms.bronze import land_records
 
@@ -47,6 +49,8 @@ def bronze_stream(spark: SparkSession, settings: Settings, bootstrap_servers: st
         land,
         checkpoint,
         settings.bronze.trigger_seconds,
+        has_requests=lambda: bool(pending_requests(lake, LAYER)),
+        answer=lambda: answer_maintenance(lake, LAYER),
         ready=topic.ready,
         diagnose=topic.diagnose,
         close=topic.close,

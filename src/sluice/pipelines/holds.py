@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from sluice.errors import LayerLocked, PromotionUnknown, RequestUnanswered, StreamFailed
 from sluice.schemas import LEDGERS
@@ -34,8 +35,17 @@ def decide_hold(settings: Settings, action: str, promotion_id: str, by: str, why
     return await_answer(settings, request, wait_seconds)
 
 
-def await_answer(settings: Settings, request: Request, wait_seconds: float) -> Answer:
+def await_answer(
+    settings: Settings,
+    request: Request,
+    wait_seconds: float,
+    as_owner: Callable[[Settings, Lake, Request], None] | None = None,
+) -> Answer:
     """The answer of the layer's owner to a request, or of this process, which becomes the owner where nobody is.
+
+    Args:
+        wait_seconds: for an owner's answer.
+        as_owner: carries the request out here; unless given, with Spark, as the layer's job would.
 
     Raises:
         RequestUnanswered: there is none in time, or a micro-batch must be finished first; the request stays.
@@ -47,7 +57,7 @@ def await_answer(settings: Settings, request: Request, wait_seconds: float) -> A
         if answer := find_answer(lake, request):
             return answer
         if layer_owner(lake, request.layer) is None:
-            _carry_out(settings, lake, request)
+            _carry_out(settings, lake, request, as_owner or _answer_as_owner)
         else:
             time.sleep(_POLL_SECONDS)
     raise RequestUnanswered(
@@ -64,10 +74,12 @@ def _layer_of(settings: Settings, promotion_id: str) -> str:
     return layer
 
 
-def _carry_out(settings: Settings, lake: Lake, request: Request) -> None:
+def _carry_out(
+    settings: Settings, lake: Lake, request: Request, as_owner: Callable[[Settings, Lake, Request], None]
+) -> None:
     try:
         with own_layer(lake, request.layer):
-            _answer_as_owner(settings, lake, request)
+            as_owner(settings, lake, request)
     except LayerLocked:
         # A job has started meanwhile: it will answer.
         return

@@ -50,10 +50,11 @@ def landed_offsets(lake: Lake, topic: str, generation: int) -> dict[int, int]:
 
 
 def newest_generation(lake: Lake) -> int:
-    """The greatest topic_generation that bronze holds, 1 where it holds nothing."""
+    """The greatest topic_generation that bronze holds or silver's ledger tells of, 1 where there is none."""
     sql = f"SELECT max(topic_generation) AS newest FROM {BRONZE_EVENTS.full_name}"  # noqa: S608 (own names)
     rows = TableFiles(OpenLake(lake)).query(sql, {}, [BRONZE_EVENTS])
-    return int(rows[0]["newest"] or 1)
+    # Retention may have taken all of it out of bronze.
+    return max(int(rows[0]["newest"] or 1), *(int(name.rsplit(":", 2)[1]) for name in decided_offsets(lake)), 1)
 
 
 def start_of(lake: Lake, layer: str) -> Start:

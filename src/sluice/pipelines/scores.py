@@ -1,7 +1,8 @@
 """gold/quality_scores, kept beside the micro-batches of gold: days in which silver changed are counted anew, whole.
 
 Which days those are is told by the logs of silver's tables since the versions counted last, which a file in gold's
-checkpoint folder names. It is written after the table: a death between the two repeats work that changes nothing.
+checkpoint folder names. It is written after the table: a death between the two repeats work that changes nothing. Days
+of which retention has taken rows keep the scores they had.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sluice.pipelines.kept import Keeper, kept_in_memory
@@ -23,6 +24,7 @@ from sluice.schemas import GOLD_QUALITY_SCORES, SILVER_DUPLICATES, SILVER_QUARAN
 from sluice.settings import Settings
 from sluice.tables.changes import changed_days
 from sluice.tables.delta import current_version, read_table, replace_days
+from sluice.tables.floors import first_whole_day
 from sluice.tables.lake import Lake, write_atomically
 from sluice.transforms.scores import carry_over, count_days, on_days, score_days
 
@@ -45,6 +47,26 @@ class Counted:
 
     versions: Mapping[str, int]
     covered_until: datetime | None
+
+
+@dataclass(frozen=True)
+class Days:
+    """The days that are counted anew.
+
+    Attributes:
+        some: None for all of them.
+        since: none before that one; None for no such limit.
+    """
+
+    some: set[date] | None
+    since: date | None
+
+    def hold(self, column: str, *, is_date: bool) -> Column:
+        """Whether a column, a date or a timestamp, lies in one of them."""
+        if self.some is None:
+            return F.lit(True) if self.since is None else F.col(column) >= F.lit(self.since)
+        wanted = {day for day in self.some if self.since is None or day >= self.since}
+        return F.col(column).isin(sorted(wanted)) if is_date else on_days(column, wanted)
 
 
 def open_scores(spark: SparkSession, settings: Settings) -> DailyScores:
@@ -99,7 +121,8 @@ class DailyScores:
         before = current_version(self._lake, GOLD_QUALITY_SCORES)
         if seen and seen.versions == {**versions, GOLD_QUALITY_SCORES.full_name: before}:
             return []
-        days = self._touched(seen, versions, before) if seen else None
+        touched = self._touched(seen, versions, before) if seen else None
+        days = Days(touched, self._first_whole_day())
         with kept_in_memory() as keeper:
             counts = keeper.settle(self._count(versions, days))
             covered = self._covered_until(seen, counts)
@@ -125,14 +148,15 @@ class DailyScores:
             days |= {today, today + timedelta(days=1)}
         return days
 
-    def _count(self, versions: Mapping[str, int], days: set[date] | None) -> DataFrame:
+    def _first_whole_day(self) -> date | None:
+        found = [first_whole_day(self._lake, table, column) for table, column in _DAY_COLUMNS.items()]
+        return max(filter(None, found), default=None)
+
+    def _count(self, versions: Mapping[str, int], days: Days) -> DataFrame:
         frames = []
         for table, column in _DAY_COLUMNS.items():
             frame = read_table(self._spark, self._lake, table, versions[table.full_name])
-            if days is not None:
-                is_partition = column == table.partition_by
-                frame = frame.where(F.col(column).isin(sorted(days)) if is_partition else on_days(column, days))
-            frames.append(frame)
+            frames.append(frame.where(days.hold(column, is_date=column == table.partition_by)))
         readings, quarantine, duplicates = frames
         return count_days(readings, quarantine, duplicates, self._consistency, self._late_after_seconds)
 
@@ -145,12 +169,10 @@ class DailyScores:
             known.append(datetime.fromtimestamp(seconds, timezone.utc))
         return max(known, default=None)
 
-    def _write(self, counts: DataFrame, covered: datetime | None, days: set[date] | None, keeper: Keeper) -> list[date]:
+    def _write(self, counts: DataFrame, covered: datetime | None, days: Days, keeper: Keeper) -> list[date]:
         now = datetime.now(timezone.utc)
         fresh = score_days(counts, self._registry, covered, now, has_consistency=bool(self._consistency))
-        known = read_table(self._spark, self._lake, GOLD_QUALITY_SCORES)
-        if days is not None:
-            known = known.where(F.col("day").isin(sorted(days)))
+        known = read_table(self._spark, self._lake, GOLD_QUALITY_SCORES).where(days.hold("day", is_date=True))
         rows = keeper.settle(carry_over(fresh, known))
         changed = sorted(row["day"] for row in rows.where("is_changed").select("day").distinct().collect())
         if changed:

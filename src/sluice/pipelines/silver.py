@@ -82,7 +82,9 @@ def silver_stream(spark: SparkSession, settings: Settings) -> Stream:
     job = open_silver(spark, settings)
     letters = DeadLetters(settings, lake)
     limit = f"{settings.silver.max_megabytes_per_batch}m"
-    events = spark.readStream.format("delta").option("maxBytesPerTrigger", limit).load(lake.table_path(BRONZE_EVENTS))
+    reader = spark.readStream.format("delta").option("maxBytesPerTrigger", limit)
+    # Retention takes whole days away, and only what silver has read.
+    events = reader.option("ignoreDeletes", "true").load(lake.table_path(BRONZE_EVENTS))
     checkpoint = lake.checkpoint_path(LAYER)
     start = read_start(checkpoint)
     return Stream(

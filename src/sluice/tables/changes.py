@@ -65,6 +65,22 @@ def appended_files(lake: Lake, table: Table, version: int) -> list[Path] | None:
         return None
 
 
+def next_with_rows(lake: Lake, table: Table, version: int, newest: int) -> int:
+    """The first version, from one on, whose commit adds rows or changes them; the one after the newest if none does.
+
+    Compaction and vacuum commit nothing that a stream has to read. A commit that is gone may have added rows.
+    """
+    log = Path(lake.table_path(table)) / "_delta_log"
+    for each in range(version, newest + 1):
+        try:
+            added = [action["add"] for action in _actions(log, each) if "add" in action]
+        except (OSError, ValueError):
+            return each
+        if any(file.get("dataChange", True) for file in added):
+            return each
+    return max(version, newest + 1)
+
+
 def files_at(lake: Lake, table: Table, version: int) -> list[Path] | None:
     """The files of a version of a table, in a fixed order; None where the version can no longer be read."""
     try:

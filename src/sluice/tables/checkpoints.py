@@ -135,6 +135,18 @@ def whole_version(checkpoint: Path, generation: str, batch_id: int) -> int | Non
     return -1 if offset.get("isStartingVersion") else int(offset["reservoirVersion"]) - 1
 
 
+def upstream_position(checkpoint: Path, batch_id: int) -> tuple[int, bool] | None:
+    """Where a micro-batch ends in the upstream Delta table: the version to go on in, and whether in its whole state.
+
+    Returns:
+        None where the file that says it cannot be read.
+    """
+    offset = _last_offset(checkpoint / OFFSETS / str(batch_id))
+    if not offset or "reservoirVersion" not in offset:
+        return None
+    return int(offset["reservoirVersion"]), bool(offset.get("isStartingVersion"))
+
+
 def kafka_offsets(checkpoint: Path, done: int | None = None) -> dict[str, dict[int, int]]:
     """Per topic and partition the next offset to read.
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,12 @@ class Answer:
 
     Attributes:
         done: false if it was refused; `message` then says why.
+        details: what else a program may want to know, as JSON has it.
     """
 
     done: bool
     message: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def submit_request(lake: Lake, layer: str, action: str, subject: str, by: str, why: str) -> Request:
@@ -80,7 +83,11 @@ def answer_request(lake: Lake, request: Request, answer: Answer) -> None:
 def find_answer(lake: Lake, request: Request) -> Answer | None:
     """The answer to a request, or None while there is none."""
     content = _read(_path(lake, request).with_name(f"{request.request_id}{_ANSWERED}.json"))
-    return None if content is None else Answer(bool(content["done"]), str(content["message"]))
+    return (
+        None
+        if content is None
+        else Answer(bool(content["done"]), str(content["message"]), content.get("details") or {})
+    )
 
 
 def _folder(lake: Lake, layer: str) -> Path:

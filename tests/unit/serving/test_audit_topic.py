@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
 
 from sluice.errors import BrokerDown, SluiceError
 from sluice.serving.audit.findings import FAILED, OK, SKIPPED, Check
@@ -158,8 +156,7 @@ def test_offsets_that_a_person_gave_up_are_not_looked_for(tmp_path: Path) -> Non
         {"table": "bronze.events", "range": "iot.raw:1:1", "since": "20", "before": "30"},
         {"table": "silver.readings", "range": "event_date", "since": None, "before": "2026-01-01"},
     ]
-    kinds = pa.schema([(name, pa.string()) for name in floors[0]])
-    write_deltalake(str(lake / "ops/floors"), pa.Table.from_pylist(floors, schema=kinds))
+    append(lake, "ops.floors", floors)
     told = "offsets that were given up, as ops.floors says"
 
     check = topic_check(lake, NO_BROKER)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sluice.errors import SluiceError
 from sluice.schemas import BRONZE_EVENTS
 from sluice.serving.audit.books import Books
+from sluice.serving.audit.closed import close_books
 from sluice.serving.audit.findings import FAILED, OK, SKIPPED, UNREADABLE, Audit, Check, Outcome
 from sluice.serving.audit.keys import check_keys
 from sluice.serving.audit.latest import check_latest
@@ -47,6 +48,7 @@ def audit(
     told("opening the tables")
     books = Books(lake)
     open_books(books, since)
+    close_books(books)
     mark_places(books)
     steps = (
         _Step("bronze.once", "no record stands in bronze twice", check_once),

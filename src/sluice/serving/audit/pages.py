@@ -88,6 +88,9 @@ def book_files(delta: DeltaTable, folder: Path) -> Iterator[BookFile]:
 def source_of(table: Table, files: Iterable[BookFile]) -> str:
     """What stands after FROM to read the table's columns, its partition column aside, from some of its files."""
     listed = list(files)
+    if listed and table.partition_by:
+        # Spark writes it into the files, compaction does not; what the first file has DuckDB wants to find in all.
+        return f"(SELECT COLUMNS(lambda name: name <> '{table.partition_by}') FROM {source_in(listed)})"  # noqa: S608
     if listed:
         return source_in(listed)
     columns = (f'NULL::{duckdb_type(kind)} AS "{name}"' for name, kind in table.columns if name != table.partition_by)

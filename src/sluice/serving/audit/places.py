@@ -5,7 +5,8 @@ foreign or in two places is then a matter of AND and OR, whatever the number of 
 
 Places beside the tables: `read` and `pending` are bronze's, before and after the last offset in the ledger; `moved`
 are rows of held or quarantine that have become something else since, `approving` rows of held about which that is
-not in the ledger yet; `flight` are rows of promotions that the ledger did not know when it was opened.
+not in the ledger yet; `flight` are rows of promotions that the ledger did not know when it was opened; `closed` are
+the offsets below the first one that retention has left in bronze.
 """
 
 from __future__ import annotations
@@ -28,19 +29,20 @@ BUCKET_BITS = 16
 BUCKET = 1 << BUCKET_BITS
 READ, PENDING = "read", "pending"
 READINGS, QUARANTINE, DUPLICATES, HELD = "readings", "quarantine", "duplicates", "held"
-MOVED, APPROVING, FLIGHT = "moved", "approving", "flight"
-_ALL = (READ, PENDING, READINGS, QUARANTINE, DUPLICATES, HELD, MOVED, APPROVING, FLIGHT)
+MOVED, APPROVING, FLIGHT, CLOSED = "moved", "approving", "flight", "closed"
+_ALL = (READ, PENDING, READINGS, QUARANTINE, DUPLICATES, HELD, MOVED, APPROVING, FLIGHT, CLOSED)
 
 _SOMEWHERE = f"({READINGS} | {QUARANTINE} | {DUPLICATES} | {HELD})"
-_NOWHERE = f"{READ} & ~({_SOMEWHERE} | {MOVED} | {FLIGHT})"
+_NOWHERE = f"{READ} & ~({_SOMEWHERE} | {MOVED} | {FLIGHT} | {CLOSED})"
 _TWICE = (
     f"({READINGS} & ({QUARANTINE} | {DUPLICATES} | {HELD})) | ({QUARANTINE} & ({DUPLICATES} | {HELD})) | "
     # A row in flight may be about to leave held or quarantine, nothing else.
     f"({DUPLICATES} & {HELD}) | ({FLIGHT} & ({READINGS} | {DUPLICATES}))"
 )
-_FOREIGN = f"({_SOMEWHERE} | {MOVED} | {FLIGHT}) & ~({READ} | {PENDING})"
+_FOREIGN = f"({_SOMEWHERE} | {MOVED} | {FLIGHT}) & ~({READ} | {PENDING} | {CLOSED})"
 _LOST = (
-    f"({MOVED} & ~({_SOMEWHERE} | {FLIGHT})) | ({APPROVING} & ~({READINGS} | {QUARANTINE} | {DUPLICATES} | {FLIGHT}))"
+    f"(({MOVED} & ~({_SOMEWHERE} | {FLIGHT})) | "
+    f"({APPROVING} & ~({READINGS} | {QUARANTINE} | {DUPLICATES} | {FLIGHT}))) & ~{CLOSED}"
 )
 SPOTS = f"(SELECT range::INTEGER AS spot FROM range({BUCKET})) AS spots"  # noqa: S608 (our own names)
 _COORDINATES = f"concat_ws(':', {STREAM}, (bucket << {BUCKET_BITS}) + spot)"
@@ -62,9 +64,21 @@ def mark_places(books: Books) -> None:
     books.run(
         f"INSERT INTO marks SELECT {STREAM}, bucket, '{HELD}', rows, bits FROM marks WHERE place = '{APPROVING}'"  # noqa: S608
     )
+    _mark_closed(books)
     none = f"repeat('0', {BUCKET})::BIT"
     bits = ", ".join(f"coalesce(bit_or(bits) FILTER (place = '{name}'), {none}) AS {name}" for name in _ALL)
     books.run(f"CREATE TEMP TABLE book AS SELECT {STREAM}, bucket, {bits} FROM marks GROUP BY ALL")  # noqa: S608
+
+
+def _mark_closed(books: Books) -> None:
+    """Marks the closed offsets of buckets in which something stands."""
+    low = f"least({BUCKET}, before - (bucket << {BUCKET_BITS}))::INTEGER"
+    books.run(
+        f"INSERT INTO marks SELECT {STREAM}, bucket, '{CLOSED}', 0, "  # noqa: S608 (our own names)
+        f"(repeat('1', {low}) || repeat('0', {BUCKET} - {low}))::BIT "
+        f"FROM (SELECT DISTINCT {STREAM}, bucket FROM marks) JOIN closed USING ({STREAM}) "
+        f"WHERE \"table\" = '{BRONZE_EVENTS.full_name}' AND before > bucket << {BUCKET_BITS}"
+    )
 
 
 def count_rows(books: Books, *places: str) -> int:
@@ -100,7 +114,7 @@ def check_places(books: Books) -> Outcome:
 
 # The places a record is in, for people; in flight is said of what is in none yet.
 _NAMES = "concat_ws(', ', {})".format(
-    ", ".join(f"CASE WHEN get_bit({name}, spot) = 1 THEN '{name}' END" for name in _ALL[2:6] + _ALL[8:])
+    ", ".join(f"CASE WHEN get_bit({name}, spot) = 1 THEN '{name}' END" for name in _ALL[2:6] + _ALL[8:9])
 )
 
 

@@ -8,6 +8,7 @@ from sluice.errors import BooksUnreadable, LakeMissing
 from sluice.schemas import BATCH, SILVER_READINGS
 from sluice.serving.audit.books import Books
 from sluice.serving.audit.pages import BookFile, book_files, source_of
+from sluice.tables.changes import next_with_rows
 from sluice.tables.checkpoints import whole_version
 from sluice.tables.lake import Lake
 
@@ -31,7 +32,7 @@ def mark_unread(books: Books) -> bool:
     """
     books.run("CREATE OR REPLACE TEMP TABLE unread (promotion_id VARCHAR)")
     pages, read = books.pages(SILVER_READINGS), _read_version(books)
-    if pages is None or read >= pages.version:
+    if pages is None or next_with_rows(Lake(books.lake.path), SILVER_READINGS, read + 1, pages.version) > pages.version:
         return False
     older = {file.path for file in _files_at(books, read)} if read >= 0 else set()
     new = [file for file in pages.files if file.path not in older]
