@@ -21,6 +21,7 @@ from sluice.commands import (
     quarantine,
     query,
     recover,
+    replay,
     run,
     status,
     trace,
@@ -70,6 +71,7 @@ for module in (
     demo,
     doctor,
     recover,
+    replay,
 ):
     module.register(app)
 
