@@ -116,5 +116,7 @@ def _rehearse(settings: Settings, layer: str, part: Span | Buckets, as_json: boo
 
 
 def _compared(before: Mapping[str, int], after: Mapping[str, int], indent: str) -> list[tuple[str, int, int]]:
-    names = dict.fromkeys([*before, *after])
+    names = list(dict.fromkeys([*before, *after]))
+    # Error codes come in any order, places in theirs.
+    names = sorted(names) if indent else names
     return [(f"{indent}{name}", before.get(name, 0), after.get(name, 0)) for name in names]
