@@ -22,6 +22,7 @@ from sluice.commands import (
     quarantine,
     query,
     recover,
+    replay,
     run,
     status,
     trace,
@@ -72,6 +73,7 @@ for module in (
     doctor,
     recover,
     maintain,
+    replay,
 ):
     module.register(app)
 

@@ -50,6 +50,9 @@ ERROR_CODES = (
     DUPLICATE_CONFLICT,
 )
 
+# What quarantine says of a DUPLICATE_CONFLICT, before the coordinates of the reading that is kept.
+CONFLICT_DETAIL = "other values than the event at "
+
 # Codes of records that could not be read at all, as `share_unreadable` counts them.
 UNREADABLE_CODES = ERROR_CODES[: ERROR_CODES.index(RULE_FAILED)]
 
@@ -75,6 +78,13 @@ REJECT = "reject"
 # … or about quarantined records, of whichever promotions.
 REPLAY = "replay"
 DISCARD = "discard"
+# What is asked for when part of a layer is to be made anew from the one below; the promotion is a replay.
+REBUILD = "rebuild"
+# Under these names such a promotion counts, among its rule_counts, whose rows it took the place of:
+# replay:replaced:TABLE:PROMOTION_ID; and records it took in because they repeat an event of its range.
+REPLAY_NOTE = "replay:"
+REPLACED_ROWS = f"{REPLAY_NOTE}replaced:"
+BEYOND_RANGE = f"{REPLAY_NOTE}beyond_range"
 
 # Where silver refused a record: it cannot be read, breaks a critical row rule, or contradicts the event it repeats.
 STAGES = ("parse", "rules", "deduplicate")

@@ -19,9 +19,10 @@ from sluice.schemas import HELD_TABLES, LEDGERS
 from sluice.tables.decisions import Decision
 from sluice.tables.delta import Transaction, change_status, read_table
 from sluice.tables.lake import Lake
-from sluice.tables.requests import Answer, Request, answer_request, pending_requests
+from sluice.tables.requests import Answer, Request, answer_request, ready_requests
 
 logger = logging.getLogger("sluice")
+Action = Callable[[SparkSession, Lake, Request], Answer]
 _DONE = {schemas.APPROVE: "approved", schemas.REJECT: "rejected"}
 
 
@@ -32,7 +33,7 @@ class Approving(Protocol):
     def layer(self) -> str: ...
 
     @property
-    def own_actions(self) -> Mapping[str, Callable[[SparkSession, Lake, Request], Answer]]:
+    def own_actions(self) -> Mapping[str, Action]:
         """What this layer alone is asked for, by the action of the request."""
         ...
 
@@ -47,7 +48,7 @@ def answer_pending(spark: SparkSession, lake: Lake, job: Approving) -> None:
     While a micro-batch that was interrupted is not finished, they wait: it was compared with silver as it then was,
     and would not see what they promote.
     """
-    requests = pending_requests(lake, job.layer)
+    requests = ready_requests(lake, job.layer)
     if requests and unfinished_batch(lake, job.layer):
         return
     for request in requests:

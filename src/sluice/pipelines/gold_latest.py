@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from sluice.pipelines.gold_minutes import has_held, hours_of, readings_of
 from sluice.pipelines.kept import Keeper
 from sluice.schemas import GOLD_HELD, GOLD_LATEST_READINGS, SILVER_READINGS
-from sluice.tables.delta import Transaction, Upsert, read_table, upsert
+from sluice.tables.delta import Transaction, Upsert, read_table, replace_rows, upsert
 from sluice.tables.lake import Lake
 from sluice.transforms.gold import MINUTE_KEY, latest_readings
-from sluice.transforms.hours import merge_hours, within
+from sluice.transforms.hours import Range, during, merge_hours, within
 
 _KEY = ("device_id", "metric")
 
@@ -44,6 +46,43 @@ def with_held_before(lake: Lake, batch: DataFrame, minutes: DataFrame, silver_ve
     again = readings_of(batch.sparkSession, lake, keys, hours, silver_version)
     names = SILVER_READINGS.column_names
     return batch.select(*names).unionAll(again.select(*names))
+
+
+def replace_latest(
+    lake: Lake,
+    ranges: Sequence[Range],
+    registry: DataFrame,
+    silver_version: int,
+    transaction: Transaction,
+    keeper: Keeper,
+) -> None:
+    """Makes the latest readings right after readings of a range of time were replaced or are gone.
+
+    Where the latest one that gold knows is gone and the range has none as late, all of the device's readings are asked.
+    """
+    spark, on = registry.sparkSession, list(_KEY)
+    silver = read_table(spark, lake, SILVER_READINGS, silver_version)
+    inside = silver.where(within(list(ranges), "event_time", "event_date"))
+    found = keeper.settle(latest_readings(inside, registry))
+    known = keeper.settle(
+        read_table(spark, lake, GOLD_LATEST_READINGS).select(*_KEY, F.col("event_time").alias("_known"))
+    )
+    dated = found.select(*_KEY, "event_time")
+    earlier = known.where(during(ranges, "_known")).join(dated, on=on, how="left")
+    lost = keeper.settle(
+        earlier.where(F.col("event_time").isNull() | (F.col("event_time") < F.col("_known"))).select(on)
+    )
+    rows = found.join(known, on=on, how="left").where(
+        F.col("_known").isNull() | (F.col("event_time") >= F.col("_known"))
+    )
+    rows = rows.drop("_known").withColumn("stays", F.lit(True))
+    if not lost.isEmpty():
+        devices = F.broadcast(lost.select("device_id").distinct())
+        whole = latest_readings(silver.join(devices, on="device_id", how="left_semi"), registry)
+        anew = keeper.settle(whole.join(lost, on=on, how="left_semi"))
+        gone = lost.join(anew.select(on), on=on, how="left_anti").withColumn("stays", F.lit(False))
+        rows = rows.unionByName(anew.withColumn("stays", F.lit(True))).unionByName(gone, allowMissingColumns=True)
+    replace_rows(rows, lake, GOLD_LATEST_READINGS, Upsert(_KEY), transaction)
 
 
 def _settle_ties(lake: Lake, latest: DataFrame, registry: DataFrame, silver_version: int) -> DataFrame:

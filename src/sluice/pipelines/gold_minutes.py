@@ -6,7 +6,7 @@ from silver. So a replay, or the same readings in any other order, ends in the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -85,6 +85,12 @@ def readings_of(
     near = silver.where(within(merge_hours(hours), "event_time", "event_date")).select("*", bucket)
     devices = keys.select("bucket", "device_id").distinct()
     return near.join(devices, on=["bucket", "device_id"], how="left_semi")
+
+
+def minutes_within(spark: SparkSession, lake: Lake, ranges: Sequence[Range], silver_version: int) -> DataFrame:
+    """All minutes that silver has a value for, of whole minutes of time; as `aggregate_minutes` returns."""
+    silver = read_table(spark, lake, SILVER_READINGS, silver_version)
+    return aggregate_minutes(silver.where(within(list(ranges), "event_time", "event_date")).select(*READ_COLUMNS))
 
 
 def has_held(lake: Lake) -> bool:

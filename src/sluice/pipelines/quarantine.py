@@ -8,7 +8,7 @@ row. Repeated after a death it reads the same version again, decides the same, a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial, reduce
@@ -18,6 +18,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sluice import schemas
+from sluice.pipelines.approvals import Action
 from sluice.pipelines.kept import kept_in_memory
 from sluice.pipelines.ledger import record_promotion
 from sluice.schemas import BRONZE_EVENTS, COORDINATES, OPS_SILVER_PROMOTIONS, SILVER_QUARANTINE
@@ -46,8 +47,6 @@ _REFUSED_AGAIN = {name: f"source.`{name}`" for name in REASON_COLUMNS} | {
 _DISCARDED = {"status": f"'{schemas.QUARANTINE_DISCARDED}'", "last_seen_at": "source.`seen_at`"}
 
 _OUTDATED = "; the running job reads new records as it did until it is restarted"
-
-Action = Callable[[SparkSession, Lake, Request], Answer]
 
 
 @dataclass(frozen=True)
@@ -127,11 +126,11 @@ def _is_at(topic: str, generation: int | None, partition: int, offset: int) -> C
 
 def _with_landing(records: DataFrame, lake: Lake) -> DataFrame:
     """Quarantined records as silver reads them; the moment they landed is found again in bronze."""
-    events = read_table(records.sparkSession, lake, BRONZE_EVENTS).where(_near(records))
+    events = read_table(records.sparkSession, lake, BRONZE_EVENTS).where(near(records))
     return as_records(with_landing(records, events))
 
 
-def _near(records: DataFrame, prefix: str = "") -> str:
+def near(records: DataFrame, prefix: str = "") -> str:
     """SQL that holds for every row with the coordinates of one of the records, in literals that prune files."""
     found = records.agg(
         F.collect_set("partition").alias("partitions"), F.min("offset").alias("first"), F.max("offset").alias("last")
@@ -155,7 +154,7 @@ def settle_replayed(work: Work, lake: Lake, decided: DataFrame, repeats: DataFra
 
 def _change(rows: DataFrame, lake: Lake, changes: list[Change], at: datetime, transaction: Transaction) -> None:
     is_open = f"target.`status` = '{schemas.QUARANTINE_OPEN}'"
-    how = Upsert(COORDINATES, f"{is_open} AND {_near(rows, 'target.')}")
+    how = Upsert(COORDINATES, f"{is_open} AND {near(rows, 'target.')}")
     change_rows(rows.withColumn("seen_at", F.lit(at)), lake, SILVER_QUARANTINE, how, changes, transaction)
 
 

@@ -20,7 +20,7 @@ from sluice.serving.quarantine import count_open, read_outcome
 from sluice.settings import Settings
 from sluice.tables.delta import current_version
 from sluice.tables.lake import Lake
-from sluice.tables.requests import Answer, Request, pending_requests, submit_request
+from sluice.tables.requests import Answer, pending_requests, submit_once
 from sluice.tables.selection import Selection
 
 LAYER = "silver"
@@ -60,9 +60,7 @@ def decide_quarantined(
     pending = pending_requests(lake, LAYER)
     if not pending and not count_open(open_lake(settings.lake.path), selection):
         return Outcome(None, Answer(True, nothing_to_do(kind, selection)))
-    asked = (_ACTIONS[kind], selection.as_text(), by, why)
-    same = [each for each in pending if (each.action, each.subject, each.by, each.why) == asked]
-    request: Request = same[0] if same else submit_request(lake, LAYER, *asked)
+    request = submit_once(lake, LAYER, _ACTIONS[kind], selection.as_text(), by, why)
     answer = await_answer(settings, request, wait_seconds)
     promotion_id = promotion_of(request)
     row, _ = read_outcome(open_lake(settings.lake.path), promotion_id)

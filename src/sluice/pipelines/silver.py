@@ -15,14 +15,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from sluice import schemas
-from sluice.pipelines.approvals import answer_pending
+from sluice.pipelines.approvals import Action, answer_pending
 from sluice.pipelines.candidate import LiveCandidate
 from sluice.pipelines.dead_letters import DeadLetters
 from sluice.pipelines.gatekeeper import Gatekeeper
 from sluice.pipelines.kept import Keeper, kept_in_memory
 from sluice.pipelines.ledger import Configs, record_promotion
-from sluice.pipelines.quarantine import Action, quarantine_actions, settle_replayed
+from sluice.pipelines.quarantine import quarantine_actions, settle_replayed
 from sluice.pipelines.reader import open_reader
+from sluice.pipelines.replay import rebuild_actions
 from sluice.pipelines.rulebook import (
     RowRules,
     Rulebook,
@@ -47,7 +48,7 @@ from sluice.tables.decisions import Decision
 from sluice.tables.delta import Transaction, append, change_status, current_version, read_table
 from sluice.tables.lake import Lake
 from sluice.tables.rebuild import read_start
-from sluice.tables.requests import pending_requests
+from sluice.tables.requests import ready_requests
 from sluice.tables.rows import create_tables
 from sluice.transforms.bronze import drop_decided
 from sluice.transforms.deduplicate import COMPARED_COLUMNS, find_repeats
@@ -94,7 +95,7 @@ def silver_stream(spark: SparkSession, settings: Settings) -> Stream:
         checkpoint,
         settings.silver.trigger_seconds,
         job.keeper.next_try,
-        lambda: bool(pending_requests(lake, LAYER)),
+        lambda: bool(ready_requests(lake, LAYER)),
         lambda: answer_pending(spark, lake, job),
         letters.is_due,
         letters.publish,
@@ -175,7 +176,7 @@ class SilverJob:
     @property
     def own_actions(self) -> dict[str, Action]:
         """What else people may ask of it, by the action of the request."""
-        return quarantine_actions(self)
+        return {**quarantine_actions(self), **rebuild_actions(self)}
 
     def rulebook_of_today(self, spark: SparkSession) -> Rulebook:
         """Contract, registry and suite as their files are now; micro-batches keep those that the job started with.
@@ -234,7 +235,7 @@ class SilverJob:
             accepted = decided.where(F.col("state") == ACCEPTED)
             repeats = keeper.settle(self.find_repeats(work, accepted))
             work.count_repeats(repeats)
-            decision = work.decision or self._decide(work, decided)
+            decision = work.decision or self.decide(work, decided)
             self._candidate.record(work, decided, decision)
             if decision.verdict in schemas.REFUSING_VERDICTS:
                 append(select_held(work.records, work.promotion), self._lake, SILVER_HELD, work.transaction)
@@ -245,7 +246,7 @@ class SilverJob:
         if work.kind == schemas.APPROVE:
             open_rows = (F.col("promotion_id") == work.parent) & (F.col("status") == schemas.HELD_OPEN)
             change_status(work.spark, self._lake, SILVER_HELD, open_rows, schemas.HELD_APPROVED)
-        self._record(work, decision)
+        self.record(work, decision)
         self.keeper.settle(decision)
         return decision
 
@@ -267,7 +268,8 @@ class SilverJob:
         touched = existing.where(within(merge_hours(work.tally.hours), "event_time", "event_date"))
         return find_repeats(accepted.select(*COMPARED_COLUMNS), touched.select(*COMPARED_COLUMNS))
 
-    def _decide(self, work: Work, decided: DataFrame) -> Decision:
+    def decide(self, work: Work, decided: DataFrame) -> Decision:
+        """The gate's decision about a promotion that was judged, on disk."""
         samples = take_samples(decided, work.reader, work.rules, work.broken)
         position: dict[str, Any] = {}
         if work.kind == schemas.BATCH and work.batch_id is not None:
@@ -290,7 +292,8 @@ class SilverJob:
             duplicates = select_duplicates(repeats, promotion)
             append(duplicates.coalesce(1), self._lake, SILVER_DUPLICATES, work.transaction)
 
-    def _record(self, work: Work, decision: Decision) -> None:
+    def record(self, work: Work, decision: Decision) -> None:
+        """Writes the ledger row, the last commit of a promotion, and the texts it was decided under before it."""
         self._configs.record(work.transaction)
         row = {**decision.promotion, "total_seconds": time.monotonic() - work.began}
         record_promotion(self._lake, OPS_SILVER_PROMOTIONS, row, work.transaction)

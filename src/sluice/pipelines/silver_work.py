@@ -28,7 +28,11 @@ _DATES_PER_TASK = 4
 
 @dataclass
 class Work:
-    """One promotion on its way: what it reads, what decides it, and what it has counted."""
+    """One promotion on its way: what it reads, what decides it, and what it has counted.
+
+    Attributes:
+        noted: what else the ledger is to count of it, under names that no rule has.
+    """
 
     spark: SparkSession
     records: DataFrame
@@ -45,6 +49,7 @@ class Work:
     parent: str | None = None
     overridden: tuple[str, str] | None = None
     covers: Mapping[str, Any] = field(default_factory=dict)
+    noted: Mapping[str, int] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     repeated: Counter[bool] = field(default_factory=Counter)
     began: float = field(default_factory=time.monotonic)
@@ -93,7 +98,7 @@ def ask(work: Work, samples: Mapping[str, list[Any]], position: Mapping[str, Any
         work.table_version,
         work.rulebook,
         work.rows,
-        {**work.broken, **tally.unreadable, **unknown},
+        {**work.broken, **tally.unreadable, **unknown, **work.noted},
         work.rules.counts(tally.readable, work.broken, tally.marks, samples),
         facts_of_silver(tally, work.rows, versions, past, work.decided_at),
         work.decided_at,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice.errors import PromotionUnknown
-from sluice.schemas import APPROVE, HELD_TABLES, LEDGERS, OPS_SILVER_PROMOTIONS, REJECT, Table
+from sluice.schemas import APPROVE, HELD_TABLES, LEDGERS, OPS_SILVER_PROMOTIONS, REJECT, REPLAY_NOTE, Table
 from sluice.serving.evidence import Configs
 from sluice.serving.files import TableFiles
 from sluice.serving.lake import OpenLake
@@ -208,6 +208,8 @@ def _rules_of_result(result: Row) -> Iterator[Row]:
 def _rules_of_ledger(ledger: Row, configs: Configs) -> Iterator[Row]:
     rows_in = ledger["rows_in"]
     for rule_id, count in sorted((ledger["rule_counts"] or {}).items(), key=lambda item: (-item[1], item[0])):
+        if rule_id.startswith(REPLAY_NOTE):
+            continue
         yield {
             **_described(configs.rule(ledger["suite_hash"], rule_id) or {}),
             "rule_id": rule_id,

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from sluice.schemas import (
     BRONZE_EVENTS,
+    CONFLICT_DETAIL,
     COORDINATES,
     DUPLICATE_CONFLICT,
     OPS_SILVER_PROMOTIONS,
@@ -181,17 +182,14 @@ class RecordFinder:
 
 def conflict_detail(kept: Coordinates) -> str:
     """What quarantine says of a copy with other values than the reading at these coordinates."""
-    return f"{_CONFLICT}{kept}"
-
-
-_CONFLICT = "other values than the event at "
+    return f"{CONFLICT_DETAIL}{kept}"
 
 
 def conflicting_with(detail: str | None) -> Coordinates | None:
     """The coordinates of the reading that a conflicting copy lost against, out of its `error_detail`."""
-    if not detail or not detail.startswith(_CONFLICT):
+    if not detail or not detail.startswith(CONFLICT_DETAIL):
         return None
-    topic, *numbers = detail.removeprefix(_CONFLICT).rsplit(":", 3)
+    topic, *numbers = detail.removeprefix(CONFLICT_DETAIL).rsplit(":", 3)
     if len(numbers) != len(COORDINATES) - 1 or not all(each.isdecimal() for each in numbers):
         return None
     return Coordinates(topic, *map(int, numbers))

@@ -183,6 +183,22 @@ def change_rows(
         merge.execute()
 
 
+def replace_rows(frame: DataFrame, lake: Lake, table: Table, how: Upsert, transaction: Transaction) -> None:
+    """Replaces, adds and deletes rows by their key in one commit, once, however often it is repeated.
+
+    Args:
+        frame: the table's columns and `stays`: whether a row of that key is to be there, and then which, or none; each
+            key once.
+    """
+    spark = frame.sparkSession
+    values = {f"`{name}`": f"source.`{name}`" for name in table.column_names}
+    with _merge_transaction(spark, transaction.app_id(table), transaction.version):
+        target = DeltaTable.forPath(spark, lake.table_path(table)).alias("target")
+        merge = target.merge(frame.alias("source"), _meeting(how.keys, how.bound))
+        merge = merge.whenMatchedUpdate("source.stays", set=dict(values)).whenMatchedDelete("NOT source.stays")
+        merge.whenNotMatchedInsert("source.stays", values=dict(values)).execute()
+
+
 def _meeting(keys: Sequence[str], bound: str) -> str:
     return " AND ".join([*([bound] if bound else []), *[f"target.`{key}` <=> source.`{key}`" for key in keys]])
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sluice.schemas import LAYERS
 from sluice.tables.lake import Lake, write_atomically
 
 _ANSWERED = ".answer"
@@ -54,8 +55,25 @@ class Answer:
 def submit_request(lake: Lake, layer: str, action: str, subject: str, by: str, why: str) -> Request:
     """Leaves a request; it is there until it has been answered, whoever owns the layer meanwhile."""
     request = Request(f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}", layer, action, subject, by, why)
-    write_atomically(_path(lake, request), json.dumps(asdict(request)) + "\n")
+    leave_request(lake, request)
     return request
+
+
+def submit_once(lake: Lake, layer: str, action: str, subject: str, by: str, why: str) -> Request:
+    """The request of the same content that still waits, or a new one.
+
+    Whoever types a command again that was killed finishes what it began, and asks for no second one.
+    """
+    for waiting in pending_requests(lake, layer):
+        if (waiting.action, waiting.subject, waiting.by, waiting.why) == (action, subject, by, why):
+            return waiting
+    return submit_request(lake, layer, action, subject, by, why)
+
+
+def leave_request(lake: Lake, request: Request) -> None:
+    """Leaves a request under an id of the caller's; one that has been answered is not left again."""
+    if find_answer(lake, request) is None:
+        write_atomically(_path(lake, request), json.dumps(asdict(request)) + "\n")
 
 
 def pending_requests(lake: Lake, layer: str) -> list[Request]:
@@ -68,6 +86,19 @@ def pending_requests(lake: Lake, layer: str) -> list[Request]:
         if content is not None:
             found.append(Request(**content))
     return found
+
+
+def ready_requests(lake: Lake, layer: str) -> list[Request]:
+    """The layer's unanswered requests but for those that wait for another layer, oldest first.
+
+    A request under the id of one to the layer above follows from it, and waits until that one is answered.
+    """
+    above = LAYERS[: LAYERS.index(layer)]
+    return [
+        request
+        for request in pending_requests(lake, layer)
+        if not any((_folder(lake, other) / f"{request.request_id}.json").exists() for other in above)
+    ]
 
 
 def answer_request(lake: Lake, request: Request, answer: Answer) -> None:

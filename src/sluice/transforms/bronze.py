@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from sluice.schemas import BRONZE_EVENTS, COORDINATES
@@ -37,8 +37,15 @@ def drop_decided(events: DataFrame, decided: Mapping[str, int]) -> DataFrame:
     Args:
         decided: by ``topic:topic_generation:partition`` the last offset that was; a partition not named has none.
     """
-    if not decided:
-        return events
+    return events.where(F.col("offset") > _last_decided(decided)) if decided else events
+
+
+def keep_decided(events: DataFrame, decided: Mapping[str, int]) -> DataFrame:
+    """The rows of bronze/events up to the last one that was decided in their partition; see `drop_decided`."""
+    return events.where(F.col("offset") <= _last_decided(decided) if decided else F.lit(False))
+
+
+def _last_decided(decided: Mapping[str, int]) -> Column:
     entries = [F.lit(value) for entry in sorted(decided.items()) for value in entry]
     last = F.try_element_at(F.create_map(*entries), F.concat_ws(":", *_STREAM))
-    return events.where(F.col("offset") > F.coalesce(last.cast("bigint"), F.lit(-1)))
+    return F.coalesce(last.cast("bigint"), F.lit(-1))

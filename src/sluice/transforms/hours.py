@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import reduce
 from itertools import pairwise
@@ -94,11 +94,19 @@ def within(ranges: list[Range], time: str, date: str) -> Column:
     """
     if not ranges:
         return F.lit(False)
-    dates = _dates(ranges)
-    times = reduce(Column.__or__, [(F.col(time) >= F.lit(low)) & (F.col(time) < F.lit(high)) for low, high in ranges])
+    dates, times = _dates(ranges), during(ranges, time)
     if dates is None:
         return times & F.col(date).between(ranges[0][0].date(), ranges[-1][1].date())
     return times & F.col(date).isin(dates)
+
+
+def during(ranges: Sequence[Range], time: str) -> Column:
+    """Whether a row's time lies in one of the ranges, for tables that have no partition to prune."""
+    return reduce(
+        Column.__or__,
+        [(F.col(time) >= F.lit(low)) & (F.col(time) < F.lit(high)) for low, high in ranges],
+        F.lit(False),
+    )
 
 
 def _dates(ranges: list[Range]) -> list[object] | None:

@@ -14,7 +14,14 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from sluice import schemas
-from sluice.schemas import COORDINATES, SILVER_DUPLICATES, SILVER_HELD, SILVER_QUARANTINE, SILVER_READINGS
+from sluice.schemas import (
+    CONFLICT_DETAIL,
+    COORDINATES,
+    SILVER_DUPLICATES,
+    SILVER_HELD,
+    SILVER_QUARANTINE,
+    SILVER_READINGS,
+)
 from sluice.transforms.contract import Contract
 from sluice.transforms.hours import readable
 from sluice.transforms.judge import (
@@ -216,7 +223,7 @@ def _conflict_reasons(repeats: DataFrame) -> DataFrame:
         "device_id",
         F.lit(DEDUPLICATION).alias("stage"),
         F.lit(schemas.DUPLICATE_CONFLICT).alias("error_code"),
-        F.concat(F.lit("other values than the event at "), kept).alias("error_detail"),
+        F.concat(F.lit(CONFLICT_DETAIL), kept).alias("error_detail"),
         F.array().cast("array<string>").alias("failed_rules"),
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 from sluice import schemas
 from sluice.pipelines.quarantine import DISCARD_QUARANTINED, REPLAY_QUARANTINED
 from sluice.schemas import BRONZE_EVENTS
+from sluice.serving.spans import parse_span
 from sluice.tables.delta import Transaction, append
 from sluice.tables.selection import Selection
 from sluice.testing import rows_of, utc
@@ -19,6 +20,7 @@ from tests.streaming.conftest import Workshop, reading
 from tests.streaming.crash.books import outcome
 from tests.streaming.test_gate import BAD, decide, huge, promotion_of, with_low_guard
 from tests.streaming.test_quarantine import ask
+from tests.streaming.test_replay import replay
 
 # Both hold readings, copies, conflicts, unreadable and refused ones, and values whose minute gold holds.
 FIRST: list[bytes | dict[str, Any]] = [
@@ -142,18 +144,29 @@ class Scenes:
 
     def make_asked(self, name: str) -> Scene:
         """What broke a rule stands in quarantine, and breaks none of a wider suite that is in force now."""
-        suites = self._folder / "wide"
-        if not suites.exists():
-            shutil.copytree(self._workshop.settings.expectations.path, suites)
-            path = suites / "silver_readings.json"
-            suite = json.loads(path.read_text("utf-8"))
-            for rule in suite["expectations"]:
-                if rule["meta"]["rule_id"] == "temperature_celsius_possible":
-                    rule["kwargs"].update(min_value=-1000, max_value=1000)
-            path.write_text(json.dumps(suite), "utf-8")
+        self._widen()
         selection, action = Selection(code=schemas.RULE_FAILED), _ACTIONS[name]
         start = self["silver"].done
         return self.make(name, start, lambda done: ask(done, action, selection, "ann", "looked at it"), suites="wide")
+
+    def make_rebuilt(self, name: str) -> Scene:
+        """Both batches are through all layers, and everything is to be made anew under a wider suite."""
+        self._widen()
+        span = parse_span("2000-01-01T00:00:00Z", None)
+        return self.make(name, self["gold"].done, lambda done: replay(done, span, "looked at it"), suites="wide")
+
+    def _widen(self) -> None:
+        """Makes the suites that let in what broke a rule of the usual ones."""
+        suites = self._folder / "wide"
+        if suites.exists():
+            return
+        shutil.copytree(self._workshop.settings.expectations.path, suites)
+        path = suites / "silver_readings.json"
+        suite = json.loads(path.read_text("utf-8"))
+        for rule in suite["expectations"]:
+            if rule["meta"]["rule_id"] == "temperature_celsius_possible":
+                rule["kwargs"].update(min_value=-1000, max_value=1000)
+        path.write_text(json.dumps(suite), "utf-8")
 
 
 _ACTIONS = {schemas.REPLAY: REPLAY_QUARANTINED, schemas.DISCARD: DISCARD_QUARANTINED}
@@ -164,6 +177,7 @@ _MAKERS: dict[str, Callable[[Scenes, str], Scene]] = {
     "whole": lambda scenes, _: scenes.make_whole(),
     "refused": Scenes.make_refused,
     **dict.fromkeys(_ACTIONS, Scenes.make_asked),
+    schemas.REBUILD: Scenes.make_rebuilt,
     **{
         f"{action} {layer}": Scenes.make_decided
         for action in (schemas.APPROVE, schemas.REJECT)

@@ -52,13 +52,13 @@ def _commit(table: Table, count: int = 1) -> Step:
 _ASKING = ("the request", "the answer")
 
 
-def _request(layer: str) -> Step:
+def _request(layer: str, name: str = "the request") -> Step:
     # It is taken away once it is answered. Its name ends in hexadecimal digits, the answer's does not.
-    return Step(f"_requests/{layer}/*[0-9a-f].json", "the request", stays=False)
+    return Step(f"_requests/{layer}/*[0-9a-f].json", name, stays=False)
 
 
-def _answer(layer: str) -> Step:
-    return Step(f"_requests/{layer}/*.answer.json", "the answer")
+def _answer(layer: str, name: str = "the answer") -> Step:
+    return Step(f"_requests/{layer}/*.answer.json", name)
 
 
 def _begin(layer: str) -> tuple[Step, ...]:
@@ -200,6 +200,35 @@ DISCARD = Stage(
     known=_ASKING,
 )
 
-STAGES = (BRONZE, SILVER, GOLD, REFUSED, APPROVE_SILVER, APPROVE_GOLD, REJECT_SILVER, REPLAY, DISCARD)
+# From bronze into silver, and on into gold by a second owner.
+REBUILD = Stage(
+    schemas.REBUILD,
+    ("replay", "--layer", "silver", "--from", "2000-01-01T00:00:00Z", *_BY_ANN),
+    (
+        _request("silver"),
+        _decision("silver"),
+        _request("gold", "the request to gold"),
+        # What comes into a table is appended, what leaves it is taken away after the readings.
+        _commit(schemas.SILVER_DUPLICATES),
+        _commit(schemas.SILVER_READINGS),
+        _commit(schemas.SILVER_QUARANTINE),
+        _commit(schemas.SILVER_DUPLICATES, 2),
+        _commit(schemas.OPS_CONFIGS),
+        _commit(schemas.OPS_SILVER_PROMOTIONS),
+        _answer("silver", "silver's answer"),
+        Step("_checkpoints/gold/replayed.json", "gold's note"),
+        _decision("gold"),
+        _commit(schemas.GOLD_READINGS_1MIN),
+        _commit(schemas.GOLD_HELD),
+        _commit(schemas.GOLD_HELD, 2),
+        _commit(schemas.GOLD_LATEST_READINGS),
+        _commit(schemas.OPS_GOLD_PROMOTIONS),
+        _commit(schemas.GOLD_QUALITY_SCORES),
+        _answer("gold"),
+    ),
+    known=_ASKING,
+)
+
+STAGES = (BRONZE, SILVER, GOLD, REFUSED, APPROVE_SILVER, APPROVE_GOLD, REJECT_SILVER, REPLAY, DISCARD, REBUILD)
 # All layers in one run, for `make test`.
 WHOLE = Stage("whole", ("run", "--once"), (*BRONZE.steps, *SILVER.steps, *GOLD.steps))

@@ -41,6 +41,13 @@ def decided(kind: str, parent: str, minute: int = 30, **rows: int) -> Row:
     return promotion(0, rows_in=sum(rows.values()), **about, **counts)
 
 
+def replayed(promotion_id: str, noted: Sequence[tuple[str, int]], **rows: int) -> Row:
+    """A ledger row of a replay from bronze."""
+    counts = {f"rows_{name}": count for name, count in rows.items()}
+    about = {"promotion_id": promotion_id, "kind": "replay", "rule_counts": noted, "decided_at": at("13:30:00")}
+    return promotion(0, rows_in=sum(rows.values()), **about, **counts)
+
+
 def gold_promotion(batch_id: int, from_version: int, to_version: int, promoted: int, held: int = 0) -> Row:
     """A ledger row of a micro-batch of gold."""
     where = {"batch_id": batch_id, "from_version": from_version, "to_version": to_version}

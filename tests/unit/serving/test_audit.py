@@ -12,6 +12,9 @@ from deltalake import DeltaTable
 
 from sluice.errors import BooksUnreadable
 from sluice.serving.audit.findings import SKIPPED, UNREADABLE
+from sluice.tables.decisions import Decision, Decisions
+from sluice.tables.lake import Lake
+from sluice.tables.requests import Request, leave_request
 
 from .audit_lake import (
     METER,
@@ -23,6 +26,7 @@ from .audit_lake import (
     event,
     gold_promotion,
     problems,
+    replayed,
     silver_promotion,
 )
 from .lake_builder import append, at, bronze, build_lake, copy_of, held, reading, refused
@@ -474,3 +478,46 @@ def test_gold_that_was_approved_is_compared_again(lake: Path) -> None:
     assert problems(audited(lake)) == {"gold.minutes": {MISSING_MINUTE: [minute]}}
     append(lake, "ops.gold_promotions", [gold_promotion(2, 3, 3, 0)])
     assert problems(audited(lake)) == {"gold.minutes": {MISSING_MINUTE: [minute]}}
+
+
+def rebuilt(lake: Path, in_ledger: bool = True) -> str:
+    """A replay from bronze has made three records of the first promotion anew: one is now refused, one is let in."""
+    by = "silver-rebuild-7"
+    replaced = {"readings": 2, "quarantine": 1}
+    noted = [(f"replay:replaced:silver.{table}:silver-g-0", count) for table, count in replaced.items()]
+    change(lake, "silver.readings", '"offset" = 1 AND partition = 0', promotion_id=f"'{by}'")
+    append(lake, "silver.quarantine", [refused(0, "MISSING_FIELD", promotion_id=by)])
+    if in_ledger:
+        delete(lake, "silver.readings", '"offset" = 0 AND partition = 0')
+        delete(lake, "silver.quarantine", '"offset" = 4')
+        append(lake, "silver.readings", [event(4, 1, by, temperature_celsius=25.0)])
+        append(lake, "ops.silver_promotions", [replayed(by, noted, promoted=2, quarantined=1)])
+    return by
+
+
+def test_rows_that_a_replay_from_bronze_replaced_are_counted_where_they_are_now(lake: Path) -> None:
+    by = rebuilt(lake)
+    named = f'{{"ranges": [["{at("12:00:00").isoformat()}", "{at("13:00:00").isoformat()}"]], "parent": "{by}"}}'
+    # The stream of gold will not tell of them, but until gold has been asked nothing is wrong.
+    assert problems(audited(lake)) == {}
+    done = {"promotion_id": "gold-rebuild-7", "parent_promotion_id": by, "layer": "gold"}
+    append(lake, "ops.gold_promotions", [replayed(by, []) | done])
+    assert set(problems(audited(lake))) == {"gold.minutes"}
+    request = Request("7", "gold", "rebuild", named, "ann", "")
+    leave_request(Lake(lake), request)
+    # Gold has been asked for these minutes, so they are not wrong yet.
+    assert problems(audited(lake)) == {}
+    delete(lake, "silver.quarantine", '"offset" = 0')
+    assert problems(audited(lake)) == {"silver.places": {NOWHERE: ["iot.raw:1:0:0"]}, "silver.ledger": {COUNTS: [by]}}
+
+
+def test_a_replay_from_bronze_on_its_way_leaves_records_in_two_places_and_counts_of_its_decision(lake: Path) -> None:
+    by = rebuilt(lake, in_ledger=False)
+    assert problems(audited(lake)) == {"silver.ledger": {COUNTS: ["silver-g-0"]}}
+    counts = {"replay:replaced:silver.readings:silver-g-0": 2, "replay:replaced:silver.quarantine:silver-g-0": 1}
+    row = {"promotion_id": by, "kind": "replay", "verdict": "PROMOTE", "rule_counts": counts}
+    Decisions(Lake(lake).checkpoint_path("silver")).keep(Decision(2, row | {"decided_at": at("13:30:00")}, {}, {}))
+    found = audited(lake)
+    assert problems(found) == {}
+    delete(lake, "silver.readings", "promotion_id = 'silver-g-0' AND \"offset\" IN (0, 2)")
+    assert COUNTS in problems(audited(lake))["silver.ledger"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -24,6 +25,7 @@ from sluice.schemas import (
     LEDGERS,
     OPS_GOLD_PROMOTIONS,
     OPS_SILVER_PROMOTIONS,
+    REBUILD,
     SILVER_DUPLICATES,
     SILVER_HELD,
     SILVER_QUARANTINE,
@@ -34,6 +36,8 @@ from sluice.schemas import (
 from sluice.serving.audit.findings import FIRST, Finding, Named
 from sluice.serving.audit.pages import RESTORE, BookFile, Chunk, Pages, first_line, open_pages, source_of
 from sluice.serving.lake import OpenLake, connect
+from sluice.tables.lake import Lake
+from sluice.tables.requests import pending_requests
 
 _OPENED = (
     OPS_GOLD_PROMOTIONS,
@@ -60,6 +64,8 @@ class Books:
     Attributes:
         lake: the lake.
         scoped: whether only a part of the records is looked at.
+        replaying: parts of gold that were to be made anew when the tables were about to be opened, as their requests
+            say.
         connection: views `layer.name` of the tables are made in it by `show`.
     """
 
@@ -73,6 +79,8 @@ class Books:
         # Of its own: what two processes put into one directory gets mixed up.
         self._room = tempfile.TemporaryDirectory(prefix="sluice-audit-")
         self.connection.execute("SET temp_directory = ?", [self._room.name])
+        # Before any table: what is asked for later has not touched what is opened now.
+        self.replaying = asked_of_gold(lake.path)
         self._pages: dict[Table, Pages | SluiceError | None] = {table: open_pages(lake, table) for table in _OPENED}
         # Once more, after all others: what a table holds of a promotion that even these do not know is unfinished.
         self._later = {table: open_pages(lake, table) for table in LEDGERS.values()}
@@ -193,6 +201,11 @@ class Books:
                         f"the lake at {self.lake.path} has lost {table.full_name}: {layer} has been running on it",
                         RESTORE,
                     )
+
+
+def asked_of_gold(lake: Path) -> list[str]:
+    """The parts of gold that are to be made anew, as the requests say that wait for it."""
+    return [each.subject for each in pending_requests(Lake(lake), "gold") if each.action == REBUILD]
 
 
 def _raised(pages: Pages | SluiceError | None) -> Pages | None:

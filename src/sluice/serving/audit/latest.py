@@ -85,15 +85,18 @@ _EXEMPT = (
     f"AND status IN ('{HELD_OPEN}', '{HELD_REJECTED}') "
     "AND h.device_id = e.device_id AND h.metric IS NOT DISTINCT FROM e.metric)"
 )
+# Silver has other readings by now, and gold makes that time anew.
+_REPLAYING = "EXISTS (FROM replaying WHERE {0}.event_us >= low AND {0}.event_us < high)"
 _AT = "concat_ws(' ', {0}.device_id, {0}.metric)"
 _SILVER_HAS = f"concat('silver has ', e.value, ' at ', {moment_text('e.event_us')})"
 
 _MISSING = f"""
 SELECT {_AT.format("e")} AS item, {_SILVER_HAS} AS detail FROM expected AS e ANTI JOIN latest AS l ON {_SAME}
-WHERE NOT unread AND NOT {_EXEMPT}
+WHERE NOT unread AND NOT {_EXEMPT} AND NOT {_REPLAYING.format("e")}
 """  # noqa: S608 (our own names)
 _FOREIGN = f"""
 SELECT {_AT.format("l")} AS item, '' AS detail FROM latest AS l ANTI JOIN expected AS e ON {_SAME}
+WHERE NOT {_REPLAYING.format("l")}
 """  # noqa: S608 (our own names)
 _REPEATED = """
 SELECT concat_ws(' ', device_id, metric) AS item, count(*) || ' rows' AS detail FROM latest
@@ -108,5 +111,6 @@ def _different(scoped: bool) -> str:
             concat(l.value, ' at ', {moment_text("l.event_us")}, ', ', {_SILVER_HAS}) AS detail
         FROM latest AS l JOIN expected AS e ON {_SAME}
         WHERE NOT unread AND NOT {_EXEMPT} AND {newer}
+            NOT {_REPLAYING.format("l")} AND NOT {_REPLAYING.format("e")} AND
             (l.event_us, l.value, l.quality_flag) IS DISTINCT FROM (e.event_us, e.value, e.quality_flag)
     """  # noqa: S608 (our own names)

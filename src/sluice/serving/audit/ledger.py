@@ -14,26 +14,30 @@ from sluice.schemas import (
     OPS_GOLD_PROMOTIONS,
     OPS_SILVER_PROMOTIONS,
     REJECT,
+    REPLAY,
     SILVER_DUPLICATES,
     SILVER_HELD,
     SILVER_QUARANTINE,
     SILVER_READINGS,
+    Table,
 )
 from sluice.serving.audit.books import Books
 from sluice.serving.audit.findings import Finding, Named, Outcome
-from sluice.serving.audit.opening import STREAM
+from sluice.serving.audit.opening import SILVER_REBUILD, STREAM
 from sluice.serving.audit.places import READ, count_rows
 
+_IS_REBUILD = f"starts_with(promotion_id, '{SILVER_REBUILD}')"
 # Which column of the ledger counts the rows that a promotion of a kind has in a table, whatever their status by now.
-# Rows of an old promotion that are promoted later take the new promotion's id; what stays in quarantine keeps its own.
+# Rows of an old promotion that are promoted later take the new promotion's id; what stays in quarantine keeps its own,
+# but not where a replay from bronze made it anew: such a replay says of how many rows it took the place.
 _COUNTED = {
     "silver": (
         (SILVER_READINGS, "rows_promoted", "true"),
         (SILVER_DUPLICATES, "rows_duplicate", "true"),
-        (SILVER_QUARANTINE, "rows_quarantined", f"kind IN ('{BATCH}', '{APPROVE}')"),
+        (SILVER_QUARANTINE, "rows_quarantined", f"(kind IN ('{BATCH}', '{APPROVE}') OR {_IS_REBUILD})"),
         (SILVER_HELD, "rows_held", f"kind = '{BATCH}'"),
     ),
-    "gold": ((GOLD_HELD, "rows_held", f"kind = '{BATCH}'"),),
+    "gold": ((GOLD_HELD, "rows_held", f"kind IN ('{BATCH}', '{REPLAY}')"),),
 }
 # What a decision about a hold left behind: rows of the held promotion with a status, and the column that counts them.
 _DECIDED = {
@@ -161,11 +165,12 @@ def _differing_counts(layer: str) -> str:
     """The rows of each promotion by the ledger and by the tables; of those that retention touched some may be gone."""
     own = [
         f"SELECT promotion_id, promotion_id AS subject, '{table.full_name}' AS place, NULL AS status, "  # noqa: S608
-        f"'{column}' AS counter, {column} AS expected FROM {layer}_ledger WHERE in_scope AND {kinds}"
+        f"'{column}' AS counter, {column} - {_replaced(table)} AS expected, {_replaced(table, done=False)} AS leaving "
+        f"FROM {layer}_ledger AS l WHERE in_scope AND {kinds}"
         for table, column, kinds in _COUNTED[layer]
     ]
     decided = [
-        f"SELECT promotion_id, parent_promotion_id, '{table.full_name}', '{status}', '{column}', {column} "  # noqa: S608
+        f"SELECT promotion_id, parent_promotion_id, '{table.full_name}', '{status}', '{column}', {column}, 0 "  # noqa: S608
         f"FROM {layer}_ledger WHERE in_scope AND kind = '{kind}'"
         for table, kind, status, column in _DECIDED[layer]
     ]
@@ -176,10 +181,18 @@ def _differing_counts(layer: str) -> str:
         ON written.promotion_id = subject AND written.place = wanted.place
         AND (wanted.status IS NULL OR written.status = wanted.status)
         LEFT JOIN closing ON closing.promotion_id = wanted.promotion_id AND closing."table" = wanted.place
-        GROUP BY wanted.promotion_id, subject, wanted.place, wanted.status, counter, expected
-        HAVING expected IS DISTINCT FROM coalesce(sum(rows), 0)
+        GROUP BY wanted.promotion_id, subject, wanted.place, wanted.status, counter, expected, leaving
+        HAVING NOT coalesce(coalesce(sum(rows), 0) BETWEEN expected - leaving AND expected, false)
         AND NOT (any_value(closing."table") IS NOT NULL AND coalesce(sum(rows), 0) < expected)
     """  # noqa: S608 (our own names)
+
+
+def _replaced(table: Table, *, done: bool = True) -> str:
+    """SQL of how many rows of a promotion replays have taken the place of in a table, or are about to."""
+    return (
+        f"coalesce((SELECT sum(rows)::BIGINT FROM replaced AS r WHERE r.promotion_id = l.promotion_id "  # noqa: S608
+        f"AND r.place = '{table.full_name}' AND {'' if done else 'NOT '}r.is_done), 0)"
+    )
 
 
 def _differing_batches(books: Books, read: int, covered: int) -> list[Finding]:

@@ -24,7 +24,7 @@ from sluice.serving.audit.books import Books
 from sluice.serving.audit.days import MINUTE_MICROS, days_in_scope, moment_text
 from sluice.serving.audit.findings import FIRST, Finding, Named, Outcome
 from sluice.serving.audit.pages import Chunk
-from sluice.serving.audit.unread import mark_unread
+from sluice.serving.audit.unread import mark_replaying, mark_unread
 
 # Beyond it the squares of values are no numbers, and deviations differ by how they are computed.
 _LARGEST = "1e140"
@@ -51,6 +51,7 @@ def check_minutes(books: Books) -> Outcome:
     if not books.has(GOLD_READINGS_1MIN, SILVER_READINGS):
         return Outcome(skipped="gold has no tables yet")
     some_unread = mark_unread(books)
+    mark_replaying(books)
     undecided = f"status IN ('{HELD_OPEN}', '{HELD_REJECTED}')"
     books.run(
         f"CREATE OR REPLACE TEMP TABLE exempt AS SELECT DISTINCT epoch_us(bucket) AS bucket_us, device_id, metric "  # noqa: S608
@@ -205,7 +206,8 @@ WHERE NOT ({_IS_SAME})
 _ITEM = f"concat_ws(' ', {moment_text('bucket_us')}, device_id, metric)"
 _WRONG = f"""
 INSERT INTO wrong_minutes SELECT kind, bucket_us, {_ITEM}, detail FROM differing AS d
-WHERE NOT is_pending AND NOT EXISTS (FROM exempt AS e WHERE e.bucket_us = d.bucket_us
+WHERE NOT is_pending AND NOT EXISTS (FROM replaying WHERE d.bucket_us >= low AND d.bucket_us < high)
+    AND NOT EXISTS (FROM exempt AS e WHERE e.bucket_us = d.bucket_us
     AND e.device_id = d.device_id AND e.metric IS NOT DISTINCT FROM d.metric)
 """  # noqa: S608 (our own names)
 _LEFT_OVER = """

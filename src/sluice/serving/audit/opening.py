@@ -6,6 +6,8 @@
     scope                         with a time to start from: per stream the first offset that is looked at
     written                       rows in the tables of silver, and in gold/held, by promotion, place and status
     flight                        promotions that the ledger did not know when it was opened, by layer
+    replaced                      by promotion and place the rows that a replay from bronze took the place of; `is_done`
+                                  where the ledger tells of that replay
 
 A stream is a topic, a generation of it, and a partition. `scope` is where a floor that retention leaves would be read.
 """
@@ -15,11 +17,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timezone
 
+from sluice.errors import CheckpointLost
 from sluice.schemas import (
     BRONZE_EVENTS,
     GOLD_HELD,
     GOLD_LATEST_READINGS,
     LEDGERS,
+    REBUILD,
+    REPLACED_ROWS,
     SILVER_DUPLICATES,
     SILVER_HELD,
     SILVER_QUARANTINE,
@@ -28,6 +33,8 @@ from sluice.schemas import (
 )
 from sluice.serving.audit.books import Books
 from sluice.serving.audit.pages import BookFile, source_of
+from sluice.tables.decisions import Decisions
+from sluice.tables.lake import Lake
 
 STREAM = "topic, topic_generation, partition"
 # Where a record of silver can be.
@@ -36,6 +43,8 @@ _COLUMNS = (
     "promotion_id, kind, parent_promotion_id, batch_id, from_version, to_version, rows_in, rows_promoted, "
     "rows_quarantined, rows_duplicate, rows_held, verdict, decided_at"
 )
+# How the ids of replays from bronze begin.
+SILVER_REBUILD = f"silver-{REBUILD}-"
 _GENERATION = "regexp_extract(promotion_id, '^[a-z]+-([^-]+)-[0-9]+$', 1)"
 # How ledgers name a stream, as arguments of regexp_extract after the text.
 STREAM_NAME = "'^(.*):([0-9]+):([0-9]+)$', ['topic', 'generation', 'partition']"
@@ -64,7 +73,7 @@ def open_books(books: Books, since: datetime | None) -> None:
 def _read_ledgers(books: Books) -> None:
     for layer, table in LEDGERS.items():
         books.run(
-            f"CREATE TEMP TABLE {layer}_rows AS SELECT {_COLUMNS}, offsets, {_GENERATION} AS generation "  # noqa: S608
+            f"CREATE TEMP TABLE {layer}_rows AS SELECT {_COLUMNS}, offsets, rule_counts, {_GENERATION} AS generation "  # noqa: S608
             f"FROM {source_of(table, books.files(table))}"
         )
         later = books.later_ledger(table)
@@ -131,11 +140,14 @@ def _mark_scope(books: Books, since: datetime | None) -> None:
     inside = "true" if since is None else f"promotion_id IN ({ends} WHERE last_offset >= first_offset)"
     books.run(
         f"CREATE TEMP TABLE silver_ledger AS WITH marked AS (SELECT *, {inside} AS inside FROM silver_rows) "  # noqa: S608
-        "SELECT own.* EXCLUDE (inside, offsets), coalesce(parent.inside, own.inside) AS in_scope FROM marked AS own "
-        "LEFT JOIN (SELECT DISTINCT promotion_id AS parent_promotion_id, inside FROM marked) AS parent "
+        "SELECT own.* EXCLUDE (inside, offsets, rule_counts), coalesce(parent.inside, own.inside) AS in_scope "
+        "FROM marked AS own LEFT JOIN "
+        "(SELECT DISTINCT promotion_id AS parent_promotion_id, inside FROM marked) AS parent "
         "USING (parent_promotion_id)"
     )
-    books.run("CREATE TEMP TABLE gold_ledger AS SELECT * EXCLUDE (offsets), true AS in_scope FROM gold_rows")
+    books.run(
+        "CREATE TEMP TABLE gold_ledger AS SELECT * EXCLUDE (offsets, rule_counts), true AS in_scope FROM gold_rows"
+    )
 
 
 def _source(books: Books, table: Table, scoped: bool) -> str:
@@ -162,6 +174,37 @@ def _count_written(books: Books) -> None:
             f"CREATE TEMP TABLE {layer}_flight AS SELECT DISTINCT promotion_id FROM written "  # noqa: S608
             f"ANTI JOIN {layer}_rows USING (promotion_id) WHERE starts_with(place, '{layer}.')"
         )
+
+    _count_replaced(books)
+
+
+def _count_replaced(books: Books) -> None:
+    """What replays from bronze replaced: by the ledger, and of those on their way by the decision they carry out."""
+    books.run(_REPLACED)
+    checkpoint = Lake(books.lake.path).checkpoint_path("silver")
+    begun = books.rows("SELECT promotion_id FROM silver_flight WHERE starts_with(promotion_id, ?)", [SILVER_REBUILD])
+    for (promotion_id,) in begun:
+        try:
+            decision = Decisions(checkpoint).find(promotion_id)
+        except CheckpointLost:
+            decision = None
+        for name, rows in (decision.promotion["rule_counts"] if decision else {}).items():
+            if name.startswith(REPLACED_ROWS):
+                place, old = name.removeprefix(REPLACED_ROWS).split(":", 1)
+                books.run("INSERT INTO replaced VALUES (?, ?, ?, false)", [old, place, rows])
+
+
+_NOTED = f"substr(entry.key, {len(REPLACED_ROWS) + 1})"
+_REPLACED = f"""
+CREATE TEMP TABLE replaced AS
+SELECT regexp_extract({_NOTED}, '^[^:]*:(.*)$', 1) AS promotion_id, regexp_extract({_NOTED}, '^([^:]*):', 1) AS place,
+    entry.value::BIGINT AS rows, true AS is_done
+FROM (
+    SELECT unnest(map_entries(rule_counts)) AS entry FROM silver_rows
+    WHERE starts_with(promotion_id, '{SILVER_REBUILD}')
+)
+WHERE starts_with(entry.key, '{REPLACED_ROWS}')
+"""  # noqa: S608 (our own names)
 
 
 def _status(table: Table) -> str:

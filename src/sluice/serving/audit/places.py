@@ -5,7 +5,8 @@ foreign or in two places is then a matter of AND and OR, whatever the number of 
 
 Places beside the tables: `read` and `pending` are bronze's, before and after the last offset in the ledger; `moved`
 are rows of held or quarantine that have become something else since, `approving` rows of held about which that is
-not in the ledger yet; `flight` are rows of promotions that the ledger did not know when it was opened; `closed` are
+not in the ledger yet; `flight` are rows of promotions that the ledger did not know when it was opened, `rebuilding`
+those of them that a replay from bronze has written, which may still have the row they take the place of; `closed` are
 the offsets below the first one that retention has left in bronze.
 """
 
@@ -23,25 +24,25 @@ from sluice.schemas import (
 )
 from sluice.serving.audit.books import Books
 from sluice.serving.audit.findings import FIRST, Finding, Named, Outcome
-from sluice.serving.audit.opening import PLACES, STREAM
+from sluice.serving.audit.opening import PLACES, SILVER_REBUILD, STREAM
 
 BUCKET_BITS = 16
 BUCKET = 1 << BUCKET_BITS
 READ, PENDING = "read", "pending"
 READINGS, QUARANTINE, DUPLICATES, HELD = "readings", "quarantine", "duplicates", "held"
-MOVED, APPROVING, FLIGHT, CLOSED = "moved", "approving", "flight", "closed"
-_ALL = (READ, PENDING, READINGS, QUARANTINE, DUPLICATES, HELD, MOVED, APPROVING, FLIGHT, CLOSED)
+MOVED, APPROVING, FLIGHT, REBUILDING, CLOSED = "moved", "approving", "flight", "rebuilding", "closed"
+_ALL = (READ, PENDING, READINGS, QUARANTINE, DUPLICATES, HELD, MOVED, APPROVING, FLIGHT, REBUILDING, CLOSED)
 
 _SOMEWHERE = f"({READINGS} | {QUARANTINE} | {DUPLICATES} | {HELD})"
-_NOWHERE = f"{READ} & ~({_SOMEWHERE} | {MOVED} | {FLIGHT} | {CLOSED})"
+_NOWHERE = f"{READ} & ~({_SOMEWHERE} | {MOVED} | {FLIGHT} | {REBUILDING} | {CLOSED})"
 _TWICE = (
     f"({READINGS} & ({QUARANTINE} | {DUPLICATES} | {HELD})) | ({QUARANTINE} & ({DUPLICATES} | {HELD})) | "
     # A row in flight may be about to leave held or quarantine, nothing else.
     f"({DUPLICATES} & {HELD}) | ({FLIGHT} & ({READINGS} | {DUPLICATES}))"
 )
-_FOREIGN = f"({_SOMEWHERE} | {MOVED} | {FLIGHT}) & ~({READ} | {PENDING} | {CLOSED})"
+_FOREIGN = f"({_SOMEWHERE} | {MOVED} | {FLIGHT} | {REBUILDING}) & ~({READ} | {PENDING} | {CLOSED})"
 _LOST = (
-    f"(({MOVED} & ~({_SOMEWHERE} | {FLIGHT})) | "
+    f"(({MOVED} & ~({_SOMEWHERE} | {FLIGHT} | {REBUILDING})) | "
     f"({APPROVING} & ~({READINGS} | {QUARANTINE} | {DUPLICATES} | {FLIGHT}))) & ~{CLOSED}"
 )
 SPOTS = f"(SELECT range::INTEGER AS spot FROM range({BUCKET})) AS spots"  # noqa: S608 (our own names)
@@ -107,7 +108,7 @@ def check_places(books: Books) -> Outcome:
         "read": count_rows(books, READ),
         **{name: count_rows(books, name) for name in (READINGS, QUARANTINE, DUPLICATES, HELD)},
         "pending": count_rows(books, PENDING),
-        "in_flight": count_rows(books, FLIGHT),
+        "in_flight": count_rows(books, FLIGHT, REBUILDING),
     }
     return Outcome(counts, problems)
 
@@ -127,7 +128,9 @@ def _placed(books: Books, table: Table) -> str:
     place = _place_of(table)
     if books.number("SELECT count(*) FROM silver_flight"):
         known = "EXISTS (FROM silver_rows AS known WHERE known.promotion_id = t.promotion_id)"
-        place = f"CASE WHEN NOT {known} THEN '{FLIGHT}' ELSE {place} END"
+        is_rebuild = f"starts_with(t.promotion_id, '{SILVER_REBUILD}')"
+        unknown = f"CASE WHEN coalesce({is_rebuild}, false) THEN '{REBUILDING}' ELSE '{FLIGHT}' END"
+        place = f"CASE WHEN NOT {known} THEN {unknown} ELSE {place} END"
     return f"SELECT {columns}, {place} AS place FROM {table.full_name} AS t"  # noqa: S608 (our own names)
 
 

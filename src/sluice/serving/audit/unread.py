@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+
 from deltalake.exceptions import DeltaError
 
 from sluice.errors import BooksUnreadable, LakeMissing
-from sluice.schemas import BATCH, SILVER_READINGS
-from sluice.serving.audit.books import Books
+from sluice.schemas import BATCH, REPLAY, SILVER_READINGS
+from sluice.serving.audit.books import Books, asked_of_gold
 from sluice.serving.audit.pages import BookFile, book_files, source_of
 from sluice.tables.changes import next_with_rows
 from sluice.tables.checkpoints import whole_version
 from sluice.tables.lake import Lake
+from sluice.tables.spans import read_buckets
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _LAST = f"""
 SELECT generation, batch_id, to_version FROM gold_ledger WHERE kind = '{BATCH}'
@@ -43,7 +48,24 @@ def mark_unread(books: Books) -> bool:
         files = [BookFile(path, 0, None, None) for path in rewritten]
         read_before = f"SELECT promotion_id FROM {source_of(SILVER_READINGS, files)}"  # noqa: S608 (our own names)
         books.run(f"DELETE FROM unread WHERE promotion_id IN ({read_before})")  # noqa: S608
+    # What replaced rows of silver is no news to Delta's stream; gold made its minutes anew on request.
+    books.run(
+        "DELETE FROM unread WHERE promotion_id IN (SELECT parent_promotion_id FROM gold_ledger WHERE kind = ?)",
+        [REPLAY],
+    )
     return books.number("SELECT count(*) FROM unread") > 0
+
+
+def mark_replaying(books: Books) -> None:
+    """Makes the table `replaying`: the times (microseconds, half-open) whose minutes gold has still to make anew."""
+    books.run("CREATE OR REPLACE TEMP TABLE replaying (low BIGINT, high BIGINT)")
+    for subject in {*books.replaying, *asked_of_gold(books.lake.path)}:
+        for low, high in read_buckets(subject).ranges:
+            books.run("INSERT INTO replaying VALUES (?, ?)", [_micros(low), _micros(high)])
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _read_version(books: Books) -> int:
