@@ -117,6 +117,7 @@ def keep_nothing(workshop: Workshop, layer: str) -> dict[str, Upkeep]:
     return {each.table: each for each in maintain_layer(workshop.lake, layer, plan, "ann", "old", dry_run=False)}
 
 
+@pytest.mark.soak
 def test_rows_go_and_the_streams_and_the_books_go_on(workshop: Workshop) -> None:
     workshop.send([*events(0, 5), *events(0, 2), b"no JSON"])
     workshop.drain(["bronze"])

@@ -334,6 +334,7 @@ def test_a_replay_that_dies_is_finished_as_it_was_decided(
     assert workshop.audit() == {}
 
 
+@pytest.mark.soak
 def test_gold_that_lags_does_not_take_what_has_been_replaced(scene: Scene, replayed: Replayed, tmp_path: Path) -> None:
     shutil.copytree(scene.lagging, tmp_path / "lake")
     workshop = scene.at(tmp_path)
@@ -353,6 +354,7 @@ def test_gold_waits_until_silver_has_answered(workshop: Workshop) -> None:
     assert len(pending_requests(workshop.lake, "gold")) == 1
 
 
+@pytest.mark.soak
 def test_a_replay_of_gold_makes_a_range_of_minutes_anew(workshop: Workshop) -> None:
     before = workshop.content()
     table = DeltaTable.forPath(workshop.spark, workshop.lake.table_path(GOLD_READINGS_1MIN))
