@@ -116,7 +116,7 @@ def where(folder: str) -> pytest.MarkDecorator:
 @pytest.mark.parametrize(
     ("disk", "left_bytes"),
     [
-        pytest.param("lake", 0),
+        pytest.param("lake", 0, marks=pytest.mark.soak),
         *(
             pytest.param(*case, marks=pytest.mark.soak)
             for case in (

@@ -265,6 +265,7 @@ def test_a_dry_run_counts_the_places_before_and_after_and_changes_nothing(scene:
     assert workshop.content() == before
 
 
+@pytest.mark.soak
 def test_a_replay_of_everything_ends_as_if_the_contract_had_never_been_wrong(
     scene: Scene, workshop: Workshop, tmp_path: Path
 ) -> None:
@@ -306,10 +307,7 @@ GOLD_DEATHS: dict[str, Death] = {
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=() if name == "before what leaves quarantine" else pytest.mark.soak)
-        for name in (*SILVER_DEATHS, *GOLD_DEATHS)
-    ],
+    [pytest.param(name, marks=pytest.mark.soak) for name in (*SILVER_DEATHS, *GOLD_DEATHS)],
 )
 def test_a_replay_that_dies_is_finished_as_it_was_decided(
     scene: Scene, workshop: Workshop, replayed: Replayed, monkeypatch: pytest.MonkeyPatch, name: str

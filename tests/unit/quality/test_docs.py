@@ -137,7 +137,7 @@ def test_index_promotion_and_suite_link_to_each_other(lake: Path) -> None:
 @pytest.mark.parametrize(
     ("case", "facts"),
     [
-        ("good", ["silver · 2026-03-01 12:00:00", "every rule was met", "18 of 18 rules met."]),
+        ("good", ["silver · 2026-03-01 12:00:00", "every rule was met", "19 of 19 rules met."]),
         ("warnings", ["PROMOTE WITH WARNINGS", "6 unexpected values found. 15% of 40 total rows", "20.0", "15.5"]),
         ("held", ["HOLD", "share_quarantined is 0.8", "75% unexpected", "Beyond -50..100 °C the sensor is broken."]),
         ("broken", ["ERROR", "Could not be judged 1", 'The column "no_such_<column>" in BatchData does not exist.']),

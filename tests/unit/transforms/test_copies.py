@@ -11,12 +11,21 @@ from sluice.schemas import BRONZE_EVENTS, COORDINATES, SILVER_DUPLICATES, SILVER
 from sluice.testing import rows_of
 from sluice.transforms.copies import find_copies, with_copies
 
+AT = {"topic": "iot.raw", "topic_generation": 1, "partition": 0}
+
 
 @pytest.fixture(scope="module")
 def copies(spark: SparkSession) -> DataFrame:
     """1 is kept; 2 is its copy, 3 a conflict with it, 4 one that was replayed since; 8 is a copy of 7."""
     duplicates = [
-        {"offset": copy, "kept_topic": "iot.raw", "kept_topic_generation": 1, "kept_partition": 0, "kept_offset": kept}
+        {
+            **AT,
+            "offset": copy,
+            "kept_topic": "iot.raw",
+            "kept_topic_generation": 1,
+            "kept_partition": 0,
+            "kept_offset": kept,
+        }
         for copy, kept in ((2, 1), (8, 7))
     ]
     conflict: dict[str, Any] = {
@@ -24,9 +33,9 @@ def copies(spark: SparkSession) -> DataFrame:
         "error_detail": "other values than the event at iot.raw:1:0:1",
     }
     refused = [
-        {"offset": 3, **conflict, "status": "open"},
-        {"offset": 4, **conflict, "status": "replayed"},
-        {"offset": 5, "error_code": "NOT_JSON", "error_detail": "no JSON", "status": "open"},
+        {**AT, "offset": 3, **conflict, "status": "open"},
+        {**AT, "offset": 4, **conflict, "status": "replayed"},
+        {**AT, "offset": 5, "error_code": "NOT_JSON", "error_detail": "no JSON", "status": "open"},
     ]
     return find_copies(rows_of(spark, SILVER_DUPLICATES, duplicates), rows_of(spark, SILVER_QUARANTINE, refused))
 

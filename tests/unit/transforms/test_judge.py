@@ -121,7 +121,7 @@ VERDICTS: tuple[tuple[str, dict[str, Any], str, list[str], str | None], ...] = (
         "the first critical rule names the code",
         {"event_time": utc(1999, 1, 1), "temperature_celsius": 101.0, "device_id": "stranger"},
         "suspect",
-        ["event_time_not_before_2000", "event_time_too_old", "temperature_celsius_possible"],
+        ["event_time_not_before_2000", "temperature_celsius_possible", "event_time_too_old"],
         "TIME_OUT_OF_RANGE",
     ),
     ("a reading of a meter", reading("meter", 3500.0), "valid", [], None),
