@@ -31,7 +31,7 @@ from sluice.commands import gate_check as _gate_check  # noqa: F401 (adds to the
 from sluice.commands import gate_decisions as _gate_decisions  # noqa: F401 (as well)
 from sluice.commands import quarantine_decisions as _quarantine_decisions  # noqa: F401 (those of quarantine)
 from sluice.commands.context import Invocation
-from sluice.errors import EXIT_DONE, EXIT_USAGE, DiskFull, SluiceError, print_error
+from sluice.errors import EXIT_DONE, EXIT_USAGE, SluiceError, naming_full_disk, print_error
 
 app = typer.Typer(
     name="sluice",
@@ -108,8 +108,9 @@ def run_command(arguments: list[str]) -> int:
         0 done, 1 the data or the service is not all right, 2 usage or settings, 3 a dependency is missing.
     """
     try:
-        result = app(hoist_global_options(arguments), standalone_mode=False)
-        sys.stdout.flush()
+        with naming_full_disk():
+            result = app(hoist_global_options(arguments), standalone_mode=False)
+            sys.stdout.flush()
     except SluiceError as error:
         print_error(error)
         return error.exit_code
@@ -124,12 +125,6 @@ def run_command(arguments: list[str]) -> int:
             raise
         _forget_output()
         return EXIT_DONE
-    except OSError as error:
-        full = DiskFull.of(error)
-        if full is None:
-            raise
-        print_error(full)
-        return full.exit_code
     except Exception as error:
         if shown := getattr(error, "show", None):
             shown()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 EXIT_DONE = 0
 EXIT_NOT_ALL_RIGHT = 1
@@ -29,6 +31,11 @@ class SluiceError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    @property
+    def in_one_line(self) -> str:
+        """What happened and what to do next, for an answer or a table."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 def print_error(error: SluiceError, program: str = "sluice") -> None:
@@ -130,6 +137,22 @@ class DiskFull(DependencyError):
     def of(cls, error: OSError) -> DiskFull | None:
         """What an error of the system says about a full disk; None for any other."""
         return cls(f"{error.filename or 'writing'}") if error.errno in _FULL else None
+
+
+@contextmanager
+def naming_full_disk() -> Iterator[None]:
+    """Turns the system's errors about a full disk into DiskFull; others pass.
+
+    Raises:
+        DiskFull: there was no space left.
+    """
+    try:
+        yield
+    except OSError as error:
+        full = DiskFull.of(error)
+        if full is None:
+            raise
+        raise full from error
 
 
 class LayerLocked(DependencyError):

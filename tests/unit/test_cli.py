@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -167,3 +168,25 @@ def test_every_error_has_one_of_the_four_exit_codes() -> None:
 
     codes = {kind.exit_code for kind in below(SluiceError)}
     assert codes == {EXIT_NOT_ALL_RIGHT, EXIT_USAGE, EXIT_DEPENDENCY}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_one_line_and_exit_3_in_every_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(number, "full", "lake/_locks/silver")
+
+    monkeypatch.setattr(cli, "app", full)
+    assert cli.run_command(["status"]) == EXIT_DEPENDENCY
+    told = "sluice: lake/_locks/silver: no space left on the disk\n  next: free some space and type the same again"
+    assert capsys.readouterr().err.startswith(told)
+
+
+def test_another_error_of_the_system_is_none_of_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "denied", "lake")
+
+    monkeypatch.setattr(cli, "app", denied)
+    with pytest.raises(PermissionError):
+        cli.run_command(["status"])

@@ -55,7 +55,7 @@ def answer_pending(spark: SparkSession, lake: Lake, job: Approving) -> None:
         try:
             answer = _answer(spark, lake, job, request)
         except SluiceError as error:
-            answer = Answer(False, f"{error.message}; {error.hint}" if error.hint else error.message)
+            answer = Answer(False, error.in_one_line)
         logger.info("%s: %s", job.layer, answer.message)
         answer_request(lake, request, answer)
 

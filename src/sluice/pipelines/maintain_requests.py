@@ -9,7 +9,7 @@ from typing import Any
 
 from deltalake.exceptions import DeltaError
 
-from sluice.errors import LakeMissing, RequestUnanswered, SluiceError
+from sluice.errors import RequestUnanswered, SluiceError
 from sluice.pipelines.driver import order_layers
 from sluice.pipelines.holds import await_answer
 from sluice.pipelines.interrupted import unfinished_batch
@@ -25,7 +25,7 @@ from sluice.pipelines.maintenance import (
 from sluice.schemas import LAYER_TABLES, LEDGERS
 from sluice.settings import Settings
 from sluice.tables.lake import Lake
-from sluice.tables.requests import Request, find_answer, pending_requests, submit_request
+from sluice.tables.requests import Request, find_answer, submit_once
 
 BY, WHY = "sluice maintain", "as maintain.…_days asks"
 
@@ -75,9 +75,7 @@ def maintain(
         LakeMissing, LakeTooNew: there is nothing to maintain, or not by this version.
     """
     lake = Lake(settings.lake.path)
-    if not lake.path.is_dir():
-        raise LakeMissing(f"there is no lake at {lake.path}", "sluice run makes it; or set lake.path")
-    lake.check_format()
+    lake.require()
     plan, carry_out = plan_of(settings), _rehearse if dry_run else _ask
     return [
         carry_out(settings, lake, layer, plan, by, why, wait_seconds, told)
@@ -99,15 +97,13 @@ def _rehearse(
 def _ask(
     settings: Settings, lake: Lake, layer: str, plan: Plan, by: str, why: str, wait_seconds: float, told: Told
 ) -> LayerOutcome:
-    asked = (MAINTAIN, plan.as_text(), by, why)
-    same = [r for r in pending_requests(lake, layer) if (r.action, r.subject, r.by, r.why) == asked]
-    request = same[0] if same else submit_request(lake, layer, *asked)
+    request = submit_once(lake, layer, MAINTAIN, plan.as_text(), by, why)
     told(f"{layer}: waiting for its owner, or being it")
     try:
         answer = await_answer(settings, request, wait_seconds, _as_owner(told))
     except SluiceError as error:
         # The other layers are maintained all the same.
-        return LayerOutcome(layer, False, f"{error.message}; {error.hint}")
+        return LayerOutcome(layer, False, error.in_one_line)
     return LayerOutcome(layer, answer.done, answer.message, answer.details.get("tables", ()))
 
 
@@ -134,7 +130,7 @@ def job_main() -> int:
     import argparse
     from pathlib import Path
 
-    from sluice.errors import EXIT_DONE, EXIT_NOT_ALL_RIGHT, print_error
+    from sluice.errors import EXIT_DONE, EXIT_NOT_ALL_RIGHT, naming_full_disk, print_error
     from sluice.schemas import LAYERS
     from sluice.settings import load_settings
 
@@ -145,7 +141,8 @@ def job_main() -> int:
     arguments = parser.parse_args()
     try:
         layers = [layer.strip() for layer in arguments.layers.split(",")]
-        outcomes = maintain(load_settings(arguments.config), layers, dry_run=arguments.dry_run)
+        with naming_full_disk():
+            outcomes = maintain(load_settings(arguments.config), layers, dry_run=arguments.dry_run)
     except SluiceError as error:
         print_error(error)
         return error.exit_code

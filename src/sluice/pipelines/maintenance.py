@@ -249,7 +249,7 @@ def maintain_as_asked(lake: Lake, request: Request, told: Told = lambda _: None)
         plan = read_plan(request.subject)
         done = maintain_layer(lake, request.layer, plan, request.by, request.why, dry_run=False, told=told)
     except SluiceError as error:
-        return Answer(False, f"{error.message}; {error.hint}" if error.hint else error.message)
+        return Answer(False, error.in_one_line)
     except (DeltaError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return Answer(

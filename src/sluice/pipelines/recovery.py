@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from sluice.errors import LakeMissing, TopicReplaced, UsageError
+from sluice.errors import TopicReplaced, UsageError
 from sluice.pipelines.positions import (
     decided_offsets,
     landed_offsets,
@@ -99,9 +99,7 @@ def recover_layer(
     if accept and layer != "bronze":
         raise UsageError(f"{layer} reads no topic", "only bronze takes --accept-new-topic and --accept-gap")
     lake = Lake(settings.lake.path)
-    if not lake.path.is_dir():
-        raise LakeMissing(f"there is no lake at {lake.path}", "sluice run makes it; or set lake.path")
-    lake.check_format()
+    lake.require()
     with ExitStack() as stack:
         stack.enter_context(own_layer(lake, layer))
         damage = [str(fault) for fault in find_damage(lake, layer)]

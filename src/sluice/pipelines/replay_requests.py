@@ -68,7 +68,7 @@ def replay_layer(
     try:
         answer = await_answer(settings, following, wait_seconds)
     except RequestUnanswered as error:
-        answer = Answer(False, f"{error.message}; {error.hint}")
+        answer = Answer(False, error.in_one_line)
     return [*steps, _step(settings, following, answer)]
 
 

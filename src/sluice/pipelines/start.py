@@ -53,7 +53,7 @@ def job_main(layer: str) -> int:
     import argparse
     from pathlib import Path
 
-    from sluice.errors import DiskFull, SluiceError, print_error
+    from sluice.errors import SluiceError, naming_full_disk, print_error
     from sluice.settings import load_settings
 
     parser = argparse.ArgumentParser(description=f"The {layer} job.")
@@ -61,14 +61,9 @@ def job_main(layer: str) -> int:
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file over conf/base.yaml")
     arguments = parser.parse_args()
     try:
-        run_from_settings(load_settings(arguments.config), [layer], once=arguments.once)
+        with naming_full_disk():
+            run_from_settings(load_settings(arguments.config), [layer], once=arguments.once)
     except SluiceError as error:
         print_error(error)
         return error.exit_code
-    except OSError as error:
-        full = DiskFull.of(error)
-        if full is None:
-            raise
-        print_error(full)
-        return full.exit_code
     return 0

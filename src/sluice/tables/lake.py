@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from sluice.errors import LakeTooNew, LayerLocked
+from sluice.errors import LakeMissing, LakeTooNew, LayerLocked
 from sluice.schemas import LAKE_FORMAT, Table
 
 _MARKER = "_sluice.json"
@@ -50,6 +50,17 @@ class Lake:
         marker = self.path / _MARKER
         if not marker.exists():
             write_atomically(marker, json.dumps({"lake_format": LAKE_FORMAT}) + "\n")
+        self.check_format()
+
+    def require(self) -> None:
+        """Refuses to go on without the lake, or with one of a newer format.
+
+        Raises:
+            LakeMissing: there is none.
+            LakeTooNew: a newer version of Sluice wrote it.
+        """
+        if not self.path.is_dir():
+            raise LakeMissing(f"there is no lake at {self.path}", "sluice run makes it; or set lake.path")
         self.check_format()
 
     def check_format(self) -> None:

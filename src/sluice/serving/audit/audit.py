@@ -75,7 +75,7 @@ def _carry_out(step: _Step, books: Books) -> Check:
         outcome = step.carry_out(books)
         result, reason = SKIPPED if outcome.skipped else OK, outcome.skipped
     except SluiceError as error:
-        outcome, result, reason = Outcome(), UNREADABLE, f"{error.message}; {error.hint}"
+        outcome, result, reason = Outcome(), UNREADABLE, error.in_one_line
     return Check(
         step.name,
         step.proves,
