@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from pyarrow import parquet
 
 import sluice
@@ -232,3 +233,21 @@ def append_unknown_table(path: Path) -> None:
     from deltalake import write_deltalake
 
     write_deltalake(str(path), pa.table({"device_id": ["a"]}))
+
+
+@pytest.mark.parametrize("extreme", [2**63 - 1, -(2**63)])
+def test_rows_beside_a_time_that_the_log_cannot_tell_are_found(tmp_path: Path, extreme: int) -> None:
+    build_lake(tmp_path, {"silver.readings": [reading(0, at("12:00:00"))]})
+    folder = str(tmp_path / "silver/readings")
+    rows = [dict(reading(offset, at("12:00:00"))) for offset in (1, 2)]
+    frame = pa.Table.from_pylist(rows, arrow_schema(SILVER_READINGS))
+    place = frame.schema.get_field_index("kafka_timestamp")
+    noon = int(at("12:00:00").timestamp() * 1e6)
+    times = pa.array([extreme, noon], pa.int64()).cast(frame.schema.field(place).type)
+    write_deltalake(folder, frame.set_column(place, "kafka_timestamp", times), mode="append")
+    lake = sluice.open_lake(tmp_path)
+    day = "event_date = DATE '2026-03-01' AND"
+    for condition in ("kafka_timestamp >= TIMESTAMPTZ '2026-03-01'", "kafka_timestamp < TIMESTAMPTZ '2026-03-02'"):
+        found = lake.sql(f'SELECT "offset" FROM silver.readings WHERE {day} {condition}').fetchall()
+        assert (2,) in found
+    assert lake.sql("SELECT count(*) FROM silver.readings WHERE event_date > DATE '2026-03-01'").fetchall() == [(0,)]
