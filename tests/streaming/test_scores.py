@@ -123,7 +123,7 @@ def test_a_late_event_corrects_its_day_alone_also_after_deaths_on_the_way(
         patch.setattr(DailyScores, "bring_up_to_date", lambda _: [])
         copied.send([reading(21.0, event_id="late", **FIRST)])
         copied.drain()
-    scores = open_scores(copied.spark, copied.settings)
+    scores = open_scores(copied.settings)
     for name, versions in (("replace_days", 1), ("write_atomically", 2)):
         with monkeypatch.context() as patch:
             patch.setattr(scores_module, name, dying(getattr(scores_module, name), 1))
@@ -145,7 +145,7 @@ def test_a_late_event_corrects_its_day_alone_also_after_deaths_on_the_way(
 def test_a_record_that_leaves_quarantine_leaves_its_score(copied: Workshop) -> None:
     before, (today, _) = table(copied), covered_today(copied)
     change_status(copied.spark, copied.lake, SILVER_QUARANTINE, F.col("device_id").isNull(), "replayed")
-    assert open_scores(copied.spark, copied.settings).bring_up_to_date() == [today]
+    assert open_scores(copied.settings).bring_up_to_date() == [today]
     del before[today, "(unreadable)"]
     assert table(copied) == before
 
@@ -155,7 +155,7 @@ def test_scores_are_due_in_their_time_and_take_at_most_a_tenth_of_it(
 ) -> None:
     now = [0.0]
     rulebook = load_rulebook(scored.settings, "silver")
-    scores = DailyScores(scored.spark, scored.settings, rulebook, clock=lambda: now[0])
+    scores = DailyScores(scored.settings, rulebook, clock=lambda: now[0])
 
     def due() -> list[bool]:
         moments, found = (299.9, 300.0, 999.9, 1000.0), []

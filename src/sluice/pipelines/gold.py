@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -30,8 +29,8 @@ from sluice.pipelines.gold_minutes import (
     touched_minutes,
 )
 from sluice.pipelines.gold_replay import rebuild_actions
-from sluice.pipelines.gold_work import GoldWork, ask, told
-from sluice.pipelines.kept import Keeper, kept_in_memory
+from sluice.pipelines.gold_work import GoldWork, are_few, ask, told
+from sluice.pipelines.kept import kept_in_memory
 from sluice.pipelines.ledger import record_promotion
 from sluice.pipelines.replaced import drop_replaced
 from sluice.pipelines.rulebook import (
@@ -50,13 +49,12 @@ from sluice.tables.decisions import Decision
 from sluice.tables.delta import (
     Transaction,
     Upsert,
-    append,
     change_status,
     current_version,
     read_table,
     supersede,
-    upsert,
 )
+from sluice.tables.frames import append, upsert
 from sluice.tables.lake import Lake
 from sluice.tables.requests import ready_requests
 from sluice.tables.rows import create_tables
@@ -81,7 +79,7 @@ def gold_stream(spark: SparkSession, settings: Settings) -> Stream:
     """
     lake = Lake(settings.lake.path)
     job = open_gold(settings)
-    scores = open_scores(spark, settings)
+    scores = open_scores(settings)
     limit = f"{settings.gold.max_megabytes_per_batch}m"
     reader = spark.readStream.format("delta").option("maxBytesPerTrigger", limit)
     # What changes rows of silver asks for the minutes it touches by a request.
@@ -143,7 +141,8 @@ class GoldJob:
             decision = work.decision or self.decide(work, judged)
             self._write(work, judged, minutes, decision)
             if decision.verdict != schemas.ERROR:
-                self._update_latest(work, with_held_before(self._lake, batch, judged, work.silver_version), keeper)
+                readings = with_held_before(self._lake, batch, judged, work.silver_version)
+                update_latest(self._lake, readings, work, keeper, is_few=are_few(decision))
         self.record(work, decision)
         return BatchReport(batch.count(), told(decision), pauses=self.keeper.breaker().is_open)
 
@@ -167,8 +166,11 @@ class GoldJob:
             frame = minutes_anew(spark, self._lake, keys, hours, work.silver_version)
             judged = keeper.settle(self.judge(work, frame))
             decision = work.decision or self.decide(work, judged)
-            self._upsert(work, judged, hours)
-            self._update_latest(work, readings_of(spark, self._lake, keys, hours, work.silver_version), keeper)
+            is_few, how = are_few(decision), Upsert(MINUTE_KEY, bucket_bound(merge_hours(hours)))
+            passed = judged.select(*GOLD_READINGS_1MIN.column_names)
+            upsert(passed, self._lake, GOLD_READINGS_1MIN, how, transaction, is_few=is_few)
+            readings = readings_of(spark, self._lake, keys, hours, work.silver_version)
+            update_latest(self._lake, readings, work, keeper, is_few=is_few)
             change_status(
                 spark, self._lake, GOLD_HELD, mine & (F.col("status") == schemas.HELD_OPEN), schemas.HELD_APPROVED
             )
@@ -228,21 +230,14 @@ class GoldJob:
         if decision.promotion["rows_promoted"]:
             how = Upsert(MINUTE_KEY, bucket_bound(minutes.ranges))
             passed = judged.where(~refused).select(*GOLD_READINGS_1MIN.column_names)
-            upsert(passed, self._lake, GOLD_READINGS_1MIN, how, work.transaction)
+            upsert(passed, self._lake, GOLD_READINGS_1MIN, how, work.transaction, is_few=are_few(decision))
         if has_held(self._lake):
             status = f"target.status IN ('{schemas.HELD_OPEN}', '{schemas.HELD_REJECTED}')"
             condition = f"{status} AND target.promotion_id <> '{work.promotion_id}'"
             supersede(judged.select(*MINUTE_KEY), self._lake, GOLD_HELD, condition, schemas.HELD_SUPERSEDED)
         if decision.promotion["rows_held"]:
             held = select_held_minutes(judged.where(refused), work.rules.rules, work.promotion_id)
-            append(held.coalesce(1), self._lake, GOLD_HELD, work.transaction)
-
-    def _upsert(self, work: GoldWork, judged: DataFrame, hours: list[datetime]) -> None:
-        how = Upsert(MINUTE_KEY, bucket_bound(merge_hours(hours)))
-        upsert(judged.select(*GOLD_READINGS_1MIN.column_names), self._lake, GOLD_READINGS_1MIN, how, work.transaction)
-
-    def _update_latest(self, work: GoldWork, readings: DataFrame, keeper: Keeper) -> None:
-        update_latest(self._lake, readings, work.registry, work.silver_version, work.transaction, keeper)
+            append(held.coalesce(1), self._lake, GOLD_HELD, work.transaction, is_few=are_few(decision))
 
     def record(self, work: GoldWork, decision: Decision) -> None:
         """Writes the ledger row, the last commit of a promotion."""

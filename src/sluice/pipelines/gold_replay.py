@@ -18,13 +18,15 @@ from sluice import schemas
 from sluice.pipelines.approvals import Action
 from sluice.pipelines.gold_latest import replace_latest
 from sluice.pipelines.gold_minutes import bucket_bound, minutes_within
+from sluice.pipelines.gold_work import are_few
 from sluice.pipelines.kept import kept_in_memory
 from sluice.pipelines.replaced import note_replay
 from sluice.pipelines.replay import promotion_of
 from sluice.pipelines.rulebook import load_rulebook
 from sluice.pipelines.scores import open_scores
 from sluice.schemas import GOLD_HELD, GOLD_READINGS_1MIN, OPS_GOLD_PROMOTIONS, OPS_SILVER_PROMOTIONS, Table
-from sluice.tables.delta import Transaction, Upsert, append, change_status, read_table, replace_rows
+from sluice.tables.delta import Transaction, Upsert, change_status, read_table, replace_rows
+from sluice.tables.frames import append
 from sluice.tables.lake import Lake
 from sluice.tables.requests import Answer, Request
 from sluice.tables.spans import Buckets, read_buckets
@@ -34,6 +36,7 @@ from sluice.transforms.hours import during, within
 if TYPE_CHECKING:
     from sluice.pipelines.gold import GoldJob
     from sluice.pipelines.gold_work import GoldWork
+    from sluice.tables.decisions import Decision
 
 LAYER = "gold"
 
@@ -69,10 +72,10 @@ def _carry_out(job: GoldJob, spark: SparkSession, lake: Lake, request: Request) 
     with kept_in_memory() as keeper:
         judged = keeper.settle(job.judge(work, minutes_within(spark, lake, buckets.ranges, work.silver_version)))
         decision = work.decision or job.decide(work, judged)
-        _write(work, lake, judged, buckets)
+        _write(work, lake, judged, buckets, decision)
         replace_latest(lake, buckets.ranges, work.registry, work.silver_version, work.transaction, keeper)
     job.record(work, decision)
-    open_scores(spark, job.settings).bring_up_to_date()
+    open_scores(job.settings).bring_up_to_date()
     return Answer(True, told(decision.promotion))
 
 
@@ -92,7 +95,7 @@ def _begin(job: GoldJob, spark: SparkSession, request: Request, buckets: Buckets
     return replace(work, kind=schemas.REPLAY, parent=buckets.parent, overridden=(request.by, why), covers=covers)
 
 
-def _write(work: GoldWork, lake: Lake, judged: DataFrame, buckets: Buckets) -> None:
+def _write(work: GoldWork, lake: Lake, judged: DataFrame, buckets: Buckets, decision: Decision) -> None:
     passed = judged.where(~work.refused).select(*GOLD_READINGS_1MIN.column_names).withColumn("stays", F.lit(True))
     gone = _without_readings(work.spark, lake, judged, buckets).withColumn("stays", F.lit(False))
     how = Upsert(MINUTE_KEY, bucket_bound(list(buckets.ranges)))
@@ -103,7 +106,7 @@ def _write(work: GoldWork, lake: Lake, judged: DataFrame, buckets: Buckets) -> N
         change_status(work.spark, lake, GOLD_HELD, old, schemas.HELD_SUPERSEDED)
     held = select_held_minutes(judged.where(work.refused), work.rules.rules, work.promotion_id)
     if not held.isEmpty():
-        append(held.coalesce(1), lake, GOLD_HELD, work.transaction)
+        append(held.coalesce(1), lake, GOLD_HELD, work.transaction, is_few=are_few(decision))
 
 
 def _without_readings(spark: SparkSession, lake: Lake, judged: DataFrame, buckets: Buckets) -> DataFrame:

@@ -17,6 +17,7 @@ from sluice.pipelines.rulebook import RowRules, Rulebook
 from sluice.pipelines.samples import sample_minutes
 from sluice.tables.decisions import Decision
 from sluice.tables.delta import Transaction
+from sluice.tables.frames import FEW_ROWS
 from sluice.transforms.judge import critical_bits, named_bits
 
 
@@ -83,6 +84,11 @@ def ask(work: GoldWork, judged: DataFrame, position: Mapping[str, Any]) -> Quest
         work.kind,
         work.covers,
     )
+
+
+def are_few(decision: Decision) -> bool:
+    """Whether its minutes, and so their latest readings, surely fit into memory."""
+    return int(decision.promotion["rows_in"]) <= FEW_ROWS
 
 
 def told(decision: Decision) -> str:

@@ -14,24 +14,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
-
-from sluice.pipelines.kept import Keeper, kept_in_memory
-from sluice.pipelines.rulebook import Rulebook, load_rulebook, registry_frame
-from sluice.schemas import GOLD_QUALITY_SCORES, SILVER_DUPLICATES, SILVER_QUARANTINE, SILVER_READINGS
+from sluice.pipelines.rulebook import Rulebook, load_rulebook
+from sluice.quality.scores import Counts, score_of
+from sluice.schemas import DIMENSIONS, GOLD_QUALITY_SCORES
+from sluice.serving.day_counts import DAY_COLUMNS, DayCount, DayCounts, Days, days_with_scores, scores_of
+from sluice.serving.lake import OpenLake
 from sluice.settings import Settings
 from sluice.tables.changes import changed_days
-from sluice.tables.delta import current_version, read_table, replace_days
+from sluice.tables.delta import current_version
 from sluice.tables.floors import first_whole_day
 from sluice.tables.lake import Lake, write_atomically
-from sluice.transforms.scores import carry_over, count_days, on_days, score_days
+from sluice.tables.rows import replace_days
 
 logger = logging.getLogger("sluice")
-# The column that says which day a row belongs to.
-_DAY_COLUMNS = {SILVER_READINGS: "event_date", SILVER_QUARANTINE: "kafka_timestamp", SILVER_DUPLICATES: "event_time"}
-_ALL = (*_DAY_COLUMNS, GOLD_QUALITY_SCORES)
+_ALL = (*DAY_COLUMNS, GOLD_QUALITY_SCORES)
 # Counting may take at most this part of the time.
 _GREATEST_SHARE = 0.1
 
@@ -49,33 +47,13 @@ class Counted:
     covered_until: datetime | None
 
 
-@dataclass(frozen=True)
-class Days:
-    """The days that are counted anew.
-
-    Attributes:
-        some: None for all of them.
-        since: none before that one; None for no such limit.
-    """
-
-    some: set[date] | None
-    since: date | None
-
-    def hold(self, column: str, *, is_date: bool) -> Column:
-        """Whether a column, a date or a timestamp, lies in one of them."""
-        if self.some is None:
-            return F.lit(True) if self.since is None else F.col(column) >= F.lit(self.since)
-        wanted = {day for day in self.some if self.since is None or day >= self.since}
-        return F.col(column).isin(sorted(wanted)) if is_date else on_days(column, wanted)
-
-
-def open_scores(spark: SparkSession, settings: Settings) -> DailyScores:
+def open_scores(settings: Settings) -> DailyScores:
     """What keeps gold/quality_scores under the registry and suite as they are now.
 
     Raises:
         ContractInvalid, RegistryInvalid, SuiteInvalid: the rulebook cannot be applied whole.
     """
-    return DailyScores(spark, settings, load_rulebook(settings, "silver"))
+    return DailyScores(settings, load_rulebook(settings, "silver"))
 
 
 class DailyScores:
@@ -86,14 +64,14 @@ class DailyScores:
         clock: seconds that only rise.
     """
 
-    def __init__(
-        self, spark: SparkSession, settings: Settings, rulebook: Rulebook, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._spark = spark
+    def __init__(self, settings: Settings, rulebook: Rulebook, clock: Callable[[], float] = time.monotonic) -> None:
         self._lake = Lake(settings.lake.path)
         self._late_after_seconds = settings.silver.late_after_seconds
         self._every_seconds = settings.gold.scores_every_seconds
-        self._registry = registry_frame(spark, rulebook.registry)
+        self._devices = {
+            device.device_id: (device.customer, device.expected_interval_seconds)
+            for device in rulebook.registry.devices
+        }
         rules = rulebook.suite.row_rules
         self._consistency = [rule.rule_id for rule in rules if rule.dimension == "consistency"]
         self._clock = clock
@@ -114,19 +92,21 @@ class DailyScores:
         return written
 
     def _update(self) -> list[date]:
-        if not all(self._lake.has_table(table) for table in _DAY_COLUMNS):
+        if not all(self._lake.has_table(table) for table in DAY_COLUMNS):
             return []
         seen = self._recall()
-        versions = {table.full_name: current_version(self._lake, table) for table in _DAY_COLUMNS}
+        versions = {table.full_name: current_version(self._lake, table) for table in DAY_COLUMNS}
         before = current_version(self._lake, GOLD_QUALITY_SCORES)
         if seen and seen.versions == {**versions, GOLD_QUALITY_SCORES.full_name: before}:
             return []
         touched = self._touched(seen, versions, before) if seen else None
         days = Days(touched, self._first_whole_day())
-        with kept_in_memory() as keeper:
-            counts = keeper.settle(self._count(versions, days))
-            covered = self._covered_until(seen, counts)
-            written = self._write(counts, covered, days, keeper)
+        opened = OpenLake(self._lake)
+        counts = DayCounts(opened, versions, days, self._consistency, self._late_after_seconds)
+        covered = self._covered_until(seen, counts.newest_kafka_micros())
+        written = []
+        for portion in counts.portions(days_with_scores(opened, days)):
+            written += self._write(opened, portion, counts.of(portion), covered)
         versions[GOLD_QUALITY_SCORES.full_name] = current_version(self._lake, GOLD_QUALITY_SCORES)
         self._remember(Counted(versions, covered))
         return written
@@ -136,7 +116,7 @@ class DailyScores:
         if before < seen.versions[GOLD_QUALITY_SCORES.full_name]:
             return None
         days: set[date] = set()
-        for table, column in _DAY_COLUMNS.items():
+        for table, column in DAY_COLUMNS.items():
             name = table.full_name
             found = changed_days(self._lake, table, column, seen.versions[name], versions[name])
             if found is None:
@@ -149,19 +129,10 @@ class DailyScores:
         return days
 
     def _first_whole_day(self) -> date | None:
-        found = [first_whole_day(self._lake, table, column) for table, column in _DAY_COLUMNS.items()]
+        found = [first_whole_day(self._lake, table, column) for table, column in DAY_COLUMNS.items()]
         return max(filter(None, found), default=None)
 
-    def _count(self, versions: Mapping[str, int], days: Days) -> DataFrame:
-        frames = []
-        for table, column in _DAY_COLUMNS.items():
-            frame = read_table(self._spark, self._lake, table, versions[table.full_name])
-            frames.append(frame.where(days.hold(column, is_date=column == table.partition_by)))
-        readings, quarantine, duplicates = frames
-        return count_days(readings, quarantine, duplicates, self._consistency, self._late_after_seconds)
-
-    def _covered_until(self, seen: Counted | None, counts: DataFrame) -> datetime | None:
-        newest = counts.agg(F.max("newest_kafka_micros")).collect()[0][0]
+    def _covered_until(self, seen: Counted | None, newest: int | None) -> datetime | None:
         known = [seen.covered_until] if seen and seen.covered_until else []
         if newest is not None:
             # A producer may stamp its records as it likes; nothing is expected of the future.
@@ -169,16 +140,43 @@ class DailyScores:
             known.append(datetime.fromtimestamp(seconds, timezone.utc))
         return max(known, default=None)
 
-    def _write(self, counts: DataFrame, covered: datetime | None, days: Days, keeper: Keeper) -> list[date]:
-        now = datetime.now(timezone.utc)
-        fresh = score_days(counts, self._registry, covered, now, has_consistency=bool(self._consistency))
-        known = read_table(self._spark, self._lake, GOLD_QUALITY_SCORES).where(days.hold("day", is_date=True))
-        rows = keeper.settle(carry_over(fresh, known))
-        changed = sorted(row["day"] for row in rows.where("is_changed").select("day").distinct().collect())
+    def _write(self, lake: OpenLake, days: list[date], counts: list[DayCount], covered: datetime | None) -> list[date]:
+        """Writes the scores of those days whose rows say something new; a row that says what it said stays as it is."""
+        now, known = datetime.now(timezone.utc), scores_of(lake, days)
+        rows = {(count.day, count.device_id): self._scored(count, covered) for count in counts}
+        fresh = {key: {**row, "updated_at": now} for key, row in rows.items()}
+        same = {key for key, row in fresh.items() if key in known and {**known[key], "updated_at": now} == row}
+        changed = sorted({day for day, _ in (fresh.keys() | known.keys()) - same})
         if changed:
-            there = rows.where(F.col("received").isNotNull() & F.col("day").isin(changed))
-            replace_days(there.drop("is_changed"), self._lake, GOLD_QUALITY_SCORES, changed)
+            kept = {**fresh, **{key: known[key] for key in same}}
+            rows_of_days = [row for (day, _), row in kept.items() if day in set(changed)]
+            replace_days(rows_of_days, self._lake, GOLD_QUALITY_SCORES, changed)
         return changed
+
+    def _scored(self, count: DayCount, covered: datetime | None) -> dict[str, Any]:
+        """A row of gold/quality_scores, without `updated_at`."""
+        customer, interval = self._devices.get(count.device_id, (None, None))
+        counts = Counts(
+            received=count.readings + count.quarantined + count.duplicates,
+            readings=count.readings,
+            expected=_seconds_covered(count.day, covered) / interval if covered and interval else None,
+            quarantined=count.quarantined,
+            out_of_range=count.out_of_range,
+            duplicates=count.duplicates,
+            timed=count.readings,
+            late=count.late,
+            judged=count.judged,
+            inconsistent=count.inconsistent if self._consistency else None,
+        )
+        score = score_of(counts)
+        return {
+            **count._asdict(),
+            "customer": customer,
+            **{name: getattr(score, name) for name in (*DIMENSIONS, "score", "band")},
+            "received": counts.received,
+            "expected": counts.expected,
+            "inconsistent": counts.inconsistent,
+        }
 
     def _recall(self) -> Counted | None:
         """What was counted last; None, and so everything anew, where that is not known."""
@@ -199,6 +197,12 @@ class DailyScores:
     @property
     def _path(self) -> Path:
         return self._lake.checkpoint_path("gold") / "scores.json"
+
+
+def _seconds_covered(day: date, until: datetime) -> float:
+    """How much of a UTC day has passed at a moment."""
+    passed = until - datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
+    return min(max(passed, timedelta(0)), timedelta(days=1)) / timedelta(seconds=1)
 
 
 def _named(days: list[date]) -> str:

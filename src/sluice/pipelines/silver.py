@@ -24,12 +24,7 @@ from sluice.pipelines.ledger import Configs, record_promotion
 from sluice.pipelines.quarantine import quarantine_actions, settle_replayed
 from sluice.pipelines.reader import open_reader
 from sluice.pipelines.replay import rebuild_actions
-from sluice.pipelines.rulebook import (
-    RowRules,
-    Rulebook,
-    check_zones,
-    load_rulebook,
-)
+from sluice.pipelines.rulebook import RowRules, Rulebook, check_zones, load_rulebook
 from sluice.pipelines.samples import take_samples
 from sluice.pipelines.silver_work import Work, ask, in_few_files, told
 from sluice.pipelines.stream import BatchReport, Stream
@@ -45,7 +40,8 @@ from sluice.schemas import (
 from sluice.settings import Settings
 from sluice.tables.checkpoints import generation_of, read_versions
 from sluice.tables.decisions import Decision
-from sluice.tables.delta import Transaction, append, change_status, current_version, read_table
+from sluice.tables.delta import Transaction, change_status, current_version, read_table
+from sluice.tables.frames import FEW_ROWS, append
 from sluice.tables.lake import Lake
 from sluice.tables.rebuild import read_start
 from sluice.tables.requests import ready_requests
@@ -238,7 +234,8 @@ class SilverJob:
             decision = work.decision or self.decide(work, decided)
             self._candidate.record(work, decided, decision)
             if decision.verdict in schemas.REFUSING_VERDICTS:
-                append(select_held(work.records, work.promotion), self._lake, SILVER_HELD, work.transaction)
+                held = select_held(work.records, work.promotion)
+                append(held, self._lake, SILVER_HELD, work.transaction, is_few=False)
             else:
                 self._write(work, accepted, decided.where(F.col("state") == REFUSED), repeats)
             if work.kind == schemas.REPLAY:
@@ -281,16 +278,18 @@ class SilverJob:
         rows, rules, promotion = work.rows, work.reader.rules, work.promotion
         if rows["rows_promoted"]:
             kept = without_repeats(accepted, repeats) if work.repeated else accepted
-            readings = in_few_files(select_readings(kept, rules, promotion), work.tally.hours)
-            append(readings, self._lake, SILVER_READINGS, work.transaction)
+            readings, is_few = select_readings(kept, rules, promotion), rows["rows_promoted"] <= FEW_ROWS
+            readings = readings if is_few else in_few_files(readings, work.tally.hours)
+            append(readings, self._lake, SILVER_READINGS, work.transaction, is_few=is_few)
         if rows["rows_quarantined"] and work.kind != schemas.REPLAY:
             quarantined = select_refused(refused, rules, promotion)
             if work.repeated[True]:
                 quarantined = quarantined.unionAll(select_conflicts(work.records, repeats, promotion))
-            append(quarantined.coalesce(1), self._lake, SILVER_QUARANTINE, work.transaction)
+            is_few = work.few_refused
+            append(quarantined.coalesce(1), self._lake, SILVER_QUARANTINE, work.transaction, is_few=is_few)
         if rows["rows_duplicate"]:
-            duplicates = select_duplicates(repeats, promotion)
-            append(duplicates.coalesce(1), self._lake, SILVER_DUPLICATES, work.transaction)
+            duplicates, is_few = select_duplicates(repeats, promotion), rows["rows_duplicate"] <= FEW_ROWS
+            append(duplicates.coalesce(1), self._lake, SILVER_DUPLICATES, work.transaction, is_few=is_few)
 
     def record(self, work: Work, decision: Decision) -> None:
         """Writes the ledger row, the last commit of a promotion, and the texts it was decided under before it."""

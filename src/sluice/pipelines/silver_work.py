@@ -24,6 +24,8 @@ from sluice.transforms.silver import ACCEPTED, REFUSED, Promotion, Reader
 
 # More dates than this in one batch, and every task would write a small file into each of them.
 _DATES_PER_TASK = 4
+# Raw bytes that surely fit into memory.
+_FEW_BYTES = 32 * 1024 * 1024
 
 
 @dataclass
@@ -73,6 +75,12 @@ class Work:
             "rows_duplicate": self.repeated[False],
             "rows_held": 0,
         }
+
+    @property
+    def few_refused(self) -> bool:
+        """Whether its refused rows surely fit into memory."""
+        # Of conflicts it is not known how many bytes they are.
+        return not self.repeated[True] and self.tally.refused_bytes <= _FEW_BYTES
 
     @property
     def broken(self) -> dict[str, int]:

@@ -15,6 +15,11 @@ from sluice.transforms.judge import named_bits
 from sluice.transforms.silver import ACCEPTED, PARSING, REFUSED, SUSPECT, Reader
 
 MAX_UNKNOWN_FIELDS = 100
+# Of accepted rows no raw bytes are kept.
+_RAW_BYTES = (
+    "coalesce(octet_length(raw.key), 0L) + coalesce(octet_length(raw.value), 0L) + aggregate(coalesce(raw.headers,"
+    " array()), 0L, (size, each) -> size + octet_length(each.key) + coalesce(octet_length(each.value), 0))"
+)
 _GROUPED = ("state", "stage", "error_code", "broken_rules", "marks", "schema_version", *COORDINATES[:3])
 
 
@@ -30,6 +35,7 @@ class Tally:
         versions: readable rows by schema version.
         unknown_fields: events by field that no version knows.
         hours: starts of the UTC hours that accepted events fall into.
+        refused_bytes: keys, values and headers of refused rows.
         last_offsets: greatest offset by (topic, topic_generation, partition).
         newest_kafka_timestamp: None in an empty batch.
     """
@@ -41,6 +47,7 @@ class Tally:
     versions: Counter[int] = field(default_factory=Counter)
     unknown_fields: Counter[str] = field(default_factory=Counter)
     hours: set[datetime] = field(default_factory=set)
+    refused_bytes: int = 0
     last_offsets: dict[str, int] = field(default_factory=dict)
     newest_kafka_timestamp: datetime | None = None
 
@@ -70,6 +77,7 @@ def count_rows(flagged: DataFrame, reader: Reader, tally: Tally) -> None:
     accepted_hour = F.when(F.col("state") == ACCEPTED, hour_of("event_time")).alias("hour")
     counted = flagged.groupBy(*_GROUPED, accepted_hour).agg(
         F.count("*").alias("rows"),
+        F.sum(F.expr(_RAW_BYTES)).alias("bytes"),
         F.max("offset").alias("last_offset"),
         F.max(F.unix_micros("kafka_timestamp")).alias("newest"),
     )
@@ -94,6 +102,8 @@ def _add_position(row: Row, tally: Tally) -> None:
 
 
 def _add_row(row: Row, reader: Reader, tally: Tally) -> None:
+    if row["state"] == REFUSED:
+        tally.refused_bytes += row["bytes"]
     if row["hour"] is not None:
         tally.hours.add(moment_of(row["hour"]))
     if row["stage"] == PARSING:

@@ -8,10 +8,9 @@ and a new checkpoint starts afresh.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 from delta.tables import DeltaTable
@@ -91,22 +90,6 @@ def append(frame: DataFrame, lake: Lake, table: Table, transaction: Transaction)
     )
 
 
-def replace_days(frame: DataFrame, lake: Lake, table: Table, days: Iterable[date]) -> None:
-    """Puts the rows in place of whole days of a table that is partitioned by day, in one commit.
-
-    Args:
-        frame: rows of those days; a day without rows is empty afterwards.
-    """
-    listed = ", ".join(f"DATE'{day}'" for day in sorted(days))
-    (
-        frame.repartition(table.partition_by)
-        .write.format("delta")
-        .mode("overwrite")
-        .option("replaceWhere", f"`{table.partition_by}` IN ({listed})")
-        .save(lake.table_path(table))
-    )
-
-
 def change_status(spark: SparkSession, lake: Lake, table: Table, condition: Column, status: str) -> None:
     """Sets `status` of the rows that meet the condition; it must not hold for rows that have that status already."""
     DeltaTable.forPath(spark, lake.table_path(table)).update(condition, {"status": F.lit(status)})
@@ -125,7 +108,7 @@ def supersede(keys: DataFrame, lake: Lake, table: Table, condition: str, status:
         condition: SQL over `target`; it must not hold for rows that have the status already.
     """
     target = DeltaTable.forPath(keys.sparkSession, lake.table_path(table)).alias("target")
-    merge = target.merge(keys.alias("source"), _meeting(keys.columns, condition))
+    merge = target.merge(keys.alias("source"), meeting(keys.columns, condition))
     merge.whenMatchedUpdate(set={"status": F.lit(status)}).execute()
 
 
@@ -149,7 +132,7 @@ def upsert(frame: DataFrame, lake: Lake, table: Table, how: Upsert, transaction:
     spark = frame.sparkSession
     with _merge_transaction(spark, transaction.app_id(table), transaction.version):
         target = DeltaTable.forPath(spark, lake.table_path(table)).alias("target")
-        merge = target.merge(frame.alias("source"), _meeting(how.keys, how.bound))
+        merge = target.merge(frame.alias("source"), meeting(how.keys, how.bound))
         merge.whenMatchedUpdateAll(how.update_when or None).whenNotMatchedInsertAll().execute()
 
 
@@ -177,7 +160,7 @@ def change_rows(
     spark = frame.sparkSession
     with _merge_transaction(spark, transaction.app_id(table), transaction.version):
         target = DeltaTable.forPath(spark, lake.table_path(table)).alias("target")
-        merge = target.merge(frame.alias("source"), _meeting(how.keys, how.bound))
+        merge = target.merge(frame.alias("source"), meeting(how.keys, how.bound))
         for change in changes:
             merge = merge.whenMatchedUpdate(change.when or None, set=dict(change.values))
         merge.execute()
@@ -194,13 +177,15 @@ def replace_rows(frame: DataFrame, lake: Lake, table: Table, how: Upsert, transa
     values = {f"`{name}`": f"source.`{name}`" for name in table.column_names}
     with _merge_transaction(spark, transaction.app_id(table), transaction.version):
         target = DeltaTable.forPath(spark, lake.table_path(table)).alias("target")
-        merge = target.merge(frame.alias("source"), _meeting(how.keys, how.bound))
+        merge = target.merge(frame.alias("source"), meeting(how.keys, how.bound))
         merge = merge.whenMatchedUpdate("source.stays", set=dict(values)).whenMatchedDelete("NOT source.stays")
         merge.whenNotMatchedInsert("source.stays", values=dict(values)).execute()
 
 
-def _meeting(keys: Sequence[str], bound: str) -> str:
-    return " AND ".join([*([bound] if bound else []), *[f"target.`{key}` <=> source.`{key}`" for key in keys]])
+def meeting(keys: Sequence[str], bound: str) -> str:
+    """SQL over `target` and `source`, for Spark and for deltalake, under which two rows are one; null meets null."""
+    met = [f"(target.`{key}` IS NOT DISTINCT FROM source.`{key}`)" for key in keys]
+    return " AND ".join([*([f"({bound})"] if bound else []), *met])
 
 
 @contextmanager

@@ -1,17 +1,19 @@
-"""Delta tables without Spark: creating them, and the few rows of a ledger."""
+"""Delta tables without Spark: creating them, and writing few rows."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import deltalake
 import pyarrow as pa
+from pyspark.sql import DataFrame
 
 from sluice.errors import LakeTooNew
 from sluice.schemas import LAYER_TABLES, Table
-from sluice.tables.delta import Transaction
+from sluice.tables.delta import Transaction, Upsert, meeting
 from sluice.tables.lake import Lake
 
 logger = logging.getLogger("sluice")
@@ -100,12 +102,71 @@ def append_rows(rows: Iterable[Mapping[str, Any]], lake: Lake, table: Table, tra
     Raises:
         ValueError: a row has a column that the table lacks.
     """
+
+    def write(target: deltalake.DeltaTable, done: deltalake.CommitProperties) -> None:
+        deltalake.write_deltalake(target, _in_columns(rows, table), mode="append", commit_properties=done)
+
+    _write_once(write, lake, table, transaction)
+
+
+def append_collected(frame: DataFrame, lake: Lake, table: Table, transaction: Transaction) -> None:
+    """As `delta.append`, for the columns of the table and rows that fit into memory."""
+
+    def write(target: deltalake.DeltaTable, done: deltalake.CommitProperties) -> None:
+        deltalake.write_deltalake(target, _collected(frame, table), mode="append", commit_properties=done)
+
+    _write_once(write, lake, table, transaction)
+
+
+def upsert_collected(frame: DataFrame, lake: Lake, table: Table, how: Upsert, transaction: Transaction) -> None:
+    """As `delta.upsert`, for the columns of the table and rows that fit into memory."""
+
+    def write(target: deltalake.DeltaTable, done: deltalake.CommitProperties) -> None:
+        merge = target.merge(
+            _collected(frame, table),
+            meeting(how.keys, how.bound),
+            source_alias="source",
+            target_alias="target",
+            commit_properties=done,
+        )
+        merge.when_matched_update_all(how.update_when or None).when_not_matched_insert_all().execute()
+
+    _write_once(write, lake, table, transaction)
+
+
+def _write_once(
+    write: Callable[[deltalake.DeltaTable, deltalake.CommitProperties], None],
+    lake: Lake,
+    table: Table,
+    transaction: Transaction,
+) -> None:
     target = deltalake.DeltaTable(lake.table_path(table))
     app_id = transaction.app_id(table)
     known = target.transaction_version(app_id)
     if known is None or known < transaction.version:
-        done = deltalake.CommitProperties(app_transactions=[deltalake.Transaction(app_id, transaction.version)])
-        deltalake.write_deltalake(target, _in_columns(rows, table), mode="append", commit_properties=done)
+        mark = deltalake.Transaction(app_id, transaction.version)
+        write(target, deltalake.CommitProperties(app_transactions=[mark]))
+
+
+def _collected(frame: DataFrame, table: Table) -> pa.Table:
+    rows = frame.toArrow().select(table.column_names).cast(arrow_schema(table))
+    # Copied, since Spark sends texts in empty lists without their offsets, on which deltalake's writer panics.
+    return rows.take(pa.array(range(rows.num_rows), pa.int64()))
+
+
+def replace_days(rows: Iterable[Mapping[str, Any]], lake: Lake, table: Table, days: Iterable[date]) -> None:
+    """Puts the rows in place of whole days of a table that is partitioned by day, in one commit.
+
+    Args:
+        rows: of those days; a day without rows is empty afterwards.
+    """
+    listed = ", ".join(f"'{day}'" for day in sorted(days))
+    deltalake.write_deltalake(
+        lake.table_path(table),
+        _in_columns(rows, table),
+        mode="overwrite",
+        predicate=f"{table.partition_by} IN ({listed})",
+    )
 
 
 def _in_columns(rows: Iterable[Mapping[str, Any]], table: Table) -> pa.Table:

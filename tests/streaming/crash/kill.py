@@ -174,7 +174,9 @@ def die_after(files: int, pause_seconds: float, command: Command) -> int:
 
 def is_lasting(path: str) -> bool:
     """Whether a file is no temporary one, no checksum, and none that is replaced again and again."""
-    return not path.rpartition("/")[2].startswith((".", "_"))
+    name = path.rpartition("/")[2]
+    # deltalake adds #1 to a name until the file is whole.
+    return not name.startswith((".", "_")) and "#" not in name
 
 
 def _lasting(events: Iterable[Event]) -> set[str]:

@@ -138,7 +138,7 @@ class Trail:
 
     def __init__(self, point: Point, new: Collection[str]) -> None:
         self._point = point
-        self._seen = {OPENED: set[str](), BEGUN: set[str](), WRITTEN: set(new)}
+        self._seen = {OPENED: set[str](), BEGUN: set(new), WRITTEN: set(new)}
 
     def reaches(self, event: Event) -> bool:
         """Notes an event; true if the run is at the point with it, or past it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sluice import schemas
 from sluice.schemas import Table
 from tests.streaming.crash.points import Stage, Step
-from tests.streaming.crash.watch import BEGUN, OPENED, WRITTEN
+from tests.streaming.crash.watch import BEGUN, OPENED
 
 _BY_ANN = ("--by", "ann", "--why", "looked at it")
 
@@ -43,9 +43,8 @@ def _data(table: Table) -> Step:
 def _commit(table: Table, count: int = 1) -> Step:
     log = f"{table.relative_path}/_delta_log"
     name = f"the commit of {table.full_name}" + (" again" if count > 1 else "")
-    # A ledger's commit is linked into place, whole.
-    kind = BEGUN if table.layer == "ops" else WRITTEN
-    return Step(f"{log}/*.json", name, count, kind, temporary=f"{log}/.*.json.*.tmp")
+    # Spark renames it into place, deltalake links it there: whole as soon as it has its name.
+    return Step(f"{log}/*.json", name, count, BEGUN, temporary=f"{log}/*.json[.#]*")
 
 
 # Every command that asks for something begins and ends alike; one that promotes and a replay are killed there too.

@@ -13,8 +13,6 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
 from sluice.schemas import (
-    GOLD_LATEST_READINGS,
-    GOLD_READINGS_1MIN,
     LAYERS,
     OPS_FLOORS,
     SILVER_DUPLICATES,
@@ -32,7 +30,6 @@ from sluice.tables.delta import (
     current_version,
     read_table,
     rows_written,
-    upsert,
 )
 from sluice.tables.lake import Lake
 from sluice.tables.rows import create_table, create_tables
@@ -156,56 +153,6 @@ def test_one_batch_writes_several_tables(spark: SparkSession, lake: Lake) -> Non
     assert transaction.app_id(SILVER_DUPLICATES) == "sluice:silver:g:silver.duplicates"
 
 
-def latest(spark: SparkSession, *rows: tuple[str, float, int]) -> DataFrame:
-    """Rows of gold/latest_readings: device, value, second."""
-    complete = [
-        {"device_id": device, "metric": "m", "value": value, "event_time": NOON.replace(second=second)}
-        for device, value, second in rows
-    ]
-    return rows_of(spark, GOLD_LATEST_READINGS, complete)
-
-
-def test_rows_are_replaced_by_key_or_added_once_however_often_the_batch_is_replayed(
-    spark: SparkSession, lake: Lake
-) -> None:
-    table, how = GOLD_LATEST_READINGS, Upsert(("device_id", "metric"))
-    upsert(latest(spark, ("a", 1.0, 1), ("b", 1.0, 1)), lake, table, how, Transaction("gold:g", 0))
-    upsert(latest(spark, ("b", 2.0, 2), ("c", 2.0, 2)), lake, table, how, Transaction("gold:g", 1))
-    after = current_version(lake, table)
-    # A replay of either batch, even with other rows.
-    upsert(latest(spark, ("a", 9.0, 9)), lake, table, how, Transaction("gold:g", 1))
-    upsert(latest(spark, ("d", 9.0, 9)), lake, table, how, Transaction("gold:g", 0))
-    expected = latest(spark, ("a", 1.0, 1), ("b", 2.0, 2), ("c", 2.0, 2))
-    assert_df_equality(read_table(spark, lake, table), expected, ignore_row_order=True, ignore_nullable=True)
-    assert current_version(lake, table) == after
-
-
-def test_a_met_row_stays_where_the_condition_does_not_hold(spark: SparkSession, lake: Lake) -> None:
-    table = GOLD_LATEST_READINGS
-    how = Upsert(("device_id", "metric"), update_when="source.event_time >= target.event_time")
-    upsert(latest(spark, ("x", 5.0, 5), ("y", 5.0, 5), ("z", 5.0, 5)), lake, table, how, Transaction("gold:w", 0))
-    upsert(latest(spark, ("x", 4.0, 4), ("y", 6.0, 5), ("z", 6.0, 6)), lake, table, how, Transaction("gold:w", 1))
-    found = read_table(spark, lake, table).where("device_id in ('x', 'y', 'z')")
-    expected = latest(spark, ("x", 5.0, 5), ("y", 6.0, 5), ("z", 6.0, 6))
-    assert_df_equality(found, expected, ignore_row_order=True, ignore_nullable=True)
-
-
-def test_a_null_key_meets_a_null_key_and_a_bound_keeps_the_rest_out_of_reach(spark: SparkSession, lake: Lake) -> None:
-    def minutes(*rows: tuple[str | None, int]) -> DataFrame:
-        complete = [
-            {"bucket": NOON, "bucket_date": NOON.date(), "device_id": device, "metric": "m", "reading_count": count}
-            for device, count in rows
-        ]
-        return rows_of(spark, GOLD_READINGS_1MIN, complete)
-
-    how = Upsert(("bucket", "device_id", "metric"), "target.bucket_date = DATE'2024-01-01'")
-    upsert(minutes((None, 1), ("a", 1)), lake, GOLD_READINGS_1MIN, how, Transaction("gold:g", 0))
-    upsert(minutes((None, 2), ("b", 2)), lake, GOLD_READINGS_1MIN, how, Transaction("gold:g", 1))
-    expected = minutes((None, 2), ("a", 1), ("b", 2))
-    found = read_table(spark, lake, GOLD_READINGS_1MIN)
-    assert_df_equality(found, expected, ignore_row_order=True, ignore_nullable=True)
-
-
 def test_met_rows_change_once_by_the_first_change_that_applies_and_none_is_added(
     spark: SparkSession, lake: Lake
 ) -> None:
@@ -229,15 +176,6 @@ def test_met_rows_change_once_by_the_first_change_that_applies_and_none_is_added
     expected = [(1, "replayed", 1, None), (2, "open", 2, "NOT_JSON"), (3, "gone", 1, None), (4, "open", 1, None)]
     assert [tuple(row) for row in found.collect()] == expected
     assert current_version(lake, table) == after
-
-
-def test_no_later_write_inherits_the_transaction_of_a_merge(spark: SparkSession, lake: Lake) -> None:
-    how = Upsert(("device_id", "metric"))
-    # A source that has a key twice makes MERGE fail.
-    with pytest.raises(Exception, match="DELTA_MULTIPLE_SOURCE_ROW_MATCHING_TARGET_ROW_IN_MERGE"):
-        upsert(latest(spark, ("x", 1.0, 1), ("x", 2.0, 2)), lake, GOLD_LATEST_READINGS, how, Transaction("gold:v", 3))
-    for name in ("txnAppId", "txnVersion"):
-        assert spark.conf.get(f"spark.databricks.delta.write.{name}", None) is None
 
 
 def test_a_table_just_created_has_version_0(spark: SparkSession, lake: Lake) -> None:
