@@ -17,10 +17,10 @@ demo: setup ## the main job on an embedded broker, end to end, results on screen
 	@$(BIN)/sluice demo $(ARGS)
 
 test: setup ## all tests but the long ones; ARGS="-k name"
-	@$(BIN)/pytest -n 2 --no-loadscope-reorder -m "not soak" $(ARGS)
+	@$(BIN)/pytest -n 3 --no-loadscope-reorder -m "not soak" $(ARGS)
 
 test-soak: setup ## the tests that take long
-	@$(BIN)/pytest -m soak $(ARGS)
+	@$(BIN)/pytest -n 2 --no-loadscope-reorder -m soak $(ARGS)
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .
