@@ -12,6 +12,7 @@ from sluice.schemas import Table
 from sluice.tables import delta, rows
 from sluice.tables.delta import Transaction, Upsert
 from sluice.tables.lake import Lake
+from sluice.tables.small_upsert import upsert_collected
 
 # Rows of short texts and numbers, of which this many surely fit into memory.
 FEW_ROWS = 50_000
@@ -35,5 +36,5 @@ def upsert(frame: DataFrame, lake: Lake, table: Table, how: Upsert, transaction:
         frame: the columns of the table.
         is_few: whether its rows surely fit into memory.
     """
-    write = rows.upsert_collected if is_few else delta.upsert
-    write(frame, lake, table, how, transaction)
+    if not (is_few and upsert_collected(frame, lake, table, how, transaction)):
+        delta.upsert(frame, lake, table, how, transaction)

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 
 from sluice.errors import LakeTooNew
 from sluice.schemas import LAYER_TABLES, Table
-from sluice.tables.delta import Transaction, Upsert, meeting
+from sluice.tables.delta import Transaction
 from sluice.tables.lake import Lake
 
 logger = logging.getLogger("sluice")
@@ -106,40 +106,25 @@ def append_rows(rows: Iterable[Mapping[str, Any]], lake: Lake, table: Table, tra
     def write(target: deltalake.DeltaTable, done: deltalake.CommitProperties) -> None:
         deltalake.write_deltalake(target, _in_columns(rows, table), mode="append", commit_properties=done)
 
-    _write_once(write, lake, table, transaction)
+    write_once(write, lake, table, transaction)
 
 
 def append_collected(frame: DataFrame, lake: Lake, table: Table, transaction: Transaction) -> None:
     """As `delta.append`, for the columns of the table and rows that fit into memory."""
 
     def write(target: deltalake.DeltaTable, done: deltalake.CommitProperties) -> None:
-        deltalake.write_deltalake(target, _collected(frame, table), mode="append", commit_properties=done)
+        deltalake.write_deltalake(target, collected(frame, table), mode="append", commit_properties=done)
 
-    _write_once(write, lake, table, transaction)
-
-
-def upsert_collected(frame: DataFrame, lake: Lake, table: Table, how: Upsert, transaction: Transaction) -> None:
-    """As `delta.upsert`, for the columns of the table and rows that fit into memory."""
-
-    def write(target: deltalake.DeltaTable, done: deltalake.CommitProperties) -> None:
-        merge = target.merge(
-            _collected(frame, table),
-            meeting(how.keys, how.bound),
-            source_alias="source",
-            target_alias="target",
-            commit_properties=done,
-        )
-        merge.when_matched_update_all(how.update_when or None).when_not_matched_insert_all().execute()
-
-    _write_once(write, lake, table, transaction)
+    write_once(write, lake, table, transaction)
 
 
-def _write_once(
+def write_once(
     write: Callable[[deltalake.DeltaTable, deltalake.CommitProperties], None],
     lake: Lake,
     table: Table,
     transaction: Transaction,
 ) -> None:
+    """Lets a table be written under a transaction, unless that was done already."""
     target = deltalake.DeltaTable(lake.table_path(table))
     app_id = transaction.app_id(table)
     known = target.transaction_version(app_id)
@@ -148,7 +133,8 @@ def _write_once(
         write(target, deltalake.CommitProperties(app_transactions=[mark]))
 
 
-def _collected(frame: DataFrame, table: Table) -> pa.Table:
+def collected(frame: DataFrame, table: Table) -> pa.Table:
+    """The rows of a frame, in the columns of a table."""
     rows = frame.toArrow().select(table.column_names).cast(arrow_schema(table))
     # Copied, since Spark sends texts in empty lists without their offsets, on which deltalake's writer panics.
     return rows.take(pa.array(range(rows.num_rows), pa.int64()))

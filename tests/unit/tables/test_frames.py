@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from chispa import assert_df_equality
 from deltalake import DeltaTable
@@ -156,6 +158,53 @@ def test_a_null_key_meets_a_null_key_and_a_bound_keeps_the_rest_out_of_reach(
     upsert(minutes((None, 1), ("a", 1)), lake, GOLD_READINGS_1MIN, how, Transaction("gold:g", 0), is_few=is_few)
     upsert(minutes((None, 2), ("b", 2)), lake, GOLD_READINGS_1MIN, how, Transaction("gold:g", 1), is_few=is_few)
     expected = minutes((None, 2), ("a", 1), ("b", 2))
+    found = read_table(spark, lake, GOLD_READINGS_1MIN)
+    assert_df_equality(found, expected, ignore_row_order=True, ignore_nullable=True)
+
+
+def minutes_at(spark: SparkSession, *rows: tuple[int, str, int]) -> DataFrame:
+    """Rows of gold/readings_1min: minute of the hour, device, count."""
+    complete = [
+        {"bucket": NOON.replace(minute=minute), "device_id": device, "metric": "m", "reading_count": count}
+        for minute, device, count in rows
+    ]
+    return rows_of(spark, GOLD_READINGS_1MIN, [{**row, "bucket_date": NOON.date()} for row in complete])
+
+
+def test_few_rows_that_meet_much_are_left_to_spark(
+    spark: SparkSession, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = Upsert(("bucket", "device_id", "metric"))
+
+    def write(number: int, *rows: tuple[int, str, int]) -> str:
+        frame = minutes_at(spark, *rows)
+        upsert(frame, lake, GOLD_READINGS_1MIN, how, Transaction("gold:g", number), is_few=True)
+        newest = DeltaTable(lake.table_path(GOLD_READINGS_1MIN)).history(1)[0]
+        return "Spark" if "Spark" in newest.get("engineInfo", "") else "deltalake"
+
+    assert write(0, (1, "a", 1)) == "deltalake"
+    monkeypatch.setattr("sluice.tables.small_upsert._MOST_BYTES", 1)
+    assert write(1, (2, "a", 1)) == "deltalake"
+    assert write(2, (1, "a", 2)) == "Spark"
+    monkeypatch.setattr("sluice.tables.small_upsert._MOST_TIMES", 1)
+    assert write(3, (3, "a", 1)) == "deltalake"
+    assert write(4, (4, "a", 1), (5, "a", 1)) == "Spark"
+    found = read_table(spark, lake, GOLD_READINGS_1MIN).orderBy("bucket").select("reading_count").collect()
+    assert [row[0] for row in found] == [2, 1, 1, 1, 1]
+
+
+def test_what_was_replaced_is_read_by_filters_of_every_kind(spark: SparkSession, lake: Lake, is_few: bool) -> None:
+    how = Upsert(("bucket", "device_id", "metric"))
+    upsert(minutes_at(spark, (1, "a", 1), (2, "b", 1)), lake, GOLD_READINGS_1MIN, how, Transaction("g", 0), is_few=True)
+    again = minutes_at(spark, (1, "a", 2), (1, "b", 2))
+    upsert(again, lake, GOLD_READINGS_1MIN, how, Transaction("g", 1), is_few=is_few)
+    dataset = DeltaTable(lake.table_path(GOLD_READINGS_1MIN)).to_pyarrow_dataset()
+    for found in (
+        dataset.to_table(filter=pc.field("device_id") == "b"),
+        duckdb.from_arrow(dataset).filter("device_id = 'b'").to_arrow_table(),
+    ):
+        assert sorted(found["reading_count"].to_pylist()) == [1, 2]
+    expected = minutes_at(spark, (1, "a", 2), (1, "b", 2), (2, "b", 1))
     found = read_table(spark, lake, GOLD_READINGS_1MIN)
     assert_df_equality(found, expected, ignore_row_order=True, ignore_nullable=True)
 
