@@ -97,11 +97,11 @@ def test_the_columns_of_silver_are_those_of_its_contract(drifted: Workshop) -> N
 
 def test_one_file_for_each_of_many_dates(spark: SparkSession, broker: RunningBroker, tmp_path: Any) -> None:
     workshop = open_workshop(spark, broker, tmp_path / "lake")
-    days = [f"20{year:02d}-{month:02d}-01T00:00:00Z" for year in range(4, 24) for month in range(1, 13)]
+    days = [f"20{year:02d}-{month:02d}-01T00:00:00Z" for year in range(4, 24) for month in (1, 5, 9)]
     workshop.send([reading(event_id=f"{day}{each}", timestamp=day) for day in days for each in range(2)])
     workshop.drain(["bronze", "silver"])
-    assert len(read_rows(workshop.lake, SILVER_READINGS, ["offset"])) == 2 * len(days) == 480
+    assert len(read_rows(workshop.lake, SILVER_READINGS, ["offset"])) == 2 * len(days) == 120
     assert len(list((workshop.lake.path / SILVER_READINGS.relative_path).rglob("*.parquet"))) == len(days)
     (row,) = read_rows(workshop.lake, OPS_SILVER_PROMOTIONS, ["rule_counts"])
-    # Of what is older than 15 years is warned: six and a half of the years before 2011, at the least.
-    assert dict(row["rule_counts"])["event_time_too_old"] > 6 * 24
+    # Of what is older than 15 years is warned: of the years from 2004 to 2010, at the least.
+    assert dict(row["rule_counts"])["event_time_too_old"] >= 7 * 3 * 2

@@ -65,35 +65,30 @@ def test_a_batch_is_appended_once_and_every_value_is_kept(spark: SparkSession, l
     assert [row["min.event_time"].replace(microsecond=0) for row in told] == [NOON, utc(2024, 1, 2), utc(2024, 1, 3)]
 
 
-@pytest.mark.parametrize("rows", [0, 1, 2000])
-def test_texts_in_lists_that_are_all_empty_are_written(
-    spark: SparkSession, lake: Lake, is_few: bool, rows: int
-) -> None:
+@pytest.mark.parametrize("rows", [0, 2000])
+def test_texts_in_lists_that_are_all_empty_are_written(spark: SparkSession, lake: Lake, rows: int) -> None:
     one = rows_of(spark, SILVER_READINGS, [{}]).drop("offset")
     frame = one.crossJoin(spark.range(rows).withColumnRenamed("id", "offset")).select(*SILVER_READINGS.column_names)
-    append(frame.repartition(2), lake, SILVER_READINGS, Transaction("silver:g", 0), is_few=is_few)
+    append(frame.repartition(2), lake, SILVER_READINGS, Transaction("silver:g", 0), is_few=True)
     assert read_table(spark, lake, SILVER_READINGS).where("size(failed_rules) = 0").count() == rows
 
 
-def test_raw_bytes_and_headers_are_kept(spark: SparkSession, lake: Lake, is_few: bool) -> None:
-    headers = [("a", b"\x00"), ("", None)]
+def test_raw_bytes_headers_and_any_moment_are_kept(spark: SparkSession, lake: Lake, is_few: bool) -> None:
     rows = [
-        {"headers": headers, "key": b"\xff", "value": bytes(range(256)), "error_code": "NOT_JSON"},
+        {"headers": [("a", b"\x00"), ("", None)], "key": b"\xff", "value": bytes(range(256)), "error_code": "NOT_JSON"},
         {"headers": [], "key": b"", "value": None, "error_code": "EMPTY"},
         {"headers": None, "key": None, "value": b"", "error_code": "EMPTY"},
+        {"value": b"{"},
     ]
-    frame = rows_of(spark, SILVER_QUARANTINE, rows)
+    # The ends of what 64 bits hold, and of the years that Python knows.
+    moments = F.array(*map(F.lit, (-(2**63), 2**63 - 1, -62_135_596_800_000_001, 253_402_300_800_000_000)))
+    moment = F.timestamp_micros(F.element_at(moments, F.col("offset").cast("int") + 1))
+    frame = rows_of(spark, SILVER_QUARANTINE, rows).withColumn("kafka_timestamp", moment)
     append(frame, lake, SILVER_QUARANTINE, Transaction("silver:g", 0), is_few=is_few)
-    found = read_table(spark, lake, SILVER_QUARANTINE)
-    assert_df_equality(found, frame, ignore_row_order=True, ignore_nullable=True)
-
-
-@pytest.mark.parametrize("micros", [-(2**63), 2**63 - 1, -62_135_596_800_000_001, 253_402_300_800_000_000])
-def test_any_moment_is_kept(spark: SparkSession, lake: Lake, is_few: bool, micros: int) -> None:
-    frame = rows_of(spark, SILVER_QUARANTINE, [{}]).withColumn("kafka_timestamp", F.timestamp_micros(F.lit(micros)))
-    append(frame, lake, SILVER_QUARANTINE, Transaction("silver:g", 0), is_few=is_few)
-    kept = read_table(spark, lake, SILVER_QUARANTINE).select(F.unix_micros("kafka_timestamp"))
-    assert kept.collect()[0][0] == micros
+    micros = F.unix_micros("kafka_timestamp")
+    kept = read_table(spark, lake, SILVER_QUARANTINE)
+    found, sent = (each.withColumn("kafka_timestamp", micros) for each in (kept, frame))
+    assert_df_equality(found, sent, ignore_row_order=True, ignore_nullable=True)
 
 
 def latest(spark: SparkSession, *rows: tuple[str, float, int]) -> DataFrame:
