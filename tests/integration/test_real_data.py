@@ -9,8 +9,9 @@ from typing import Any
 
 import duckdb
 import pytest
+from pyspark.sql import SparkSession
 from tests.integration.conftest import BIN, ROOT, environment
-from tests.topics import new_topic
+from tests.streaming.conftest import open_workshop
 
 from sluice.embedded.broker import RunningBroker
 from sluice.serving.lake import open_lake
@@ -27,24 +28,22 @@ REPEATED_TIMES = [f"2014-01-07 02:{minute:02d}:00" for minute in range(0, 60, 5)
 
 
 @pytest.fixture(scope="module")
-def lake_path(broker: RunningBroker, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("real")
+def lake_path(spark: SparkSession, broker: RunningBroker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workshop = open_workshop(spark, broker, tmp_path_factory.mktemp("real") / "lake")
     settings = environment(
-        lake__path=folder / "lake",
-        kafka__bootstrap_servers=broker.bootstrap_servers,
-        kafka__topic=new_topic(broker, 4, "real"),
+        kafka__bootstrap_servers=broker.bootstrap_servers, kafka__topic=workshop.settings.kafka.topic
     )
     columns = ["--map", "Date=timestamp", "--map", "Temperature=temperature", "--map", "Humidity=humidity"]
     for arguments in (
         ["import", str(OCCUPANCY), "--device", "occupancy-1", "--time-zone", "UTC", *columns],
         ["import", str(MACHINE), "--device", "machine-1", "--time-zone", "UTC"],
-        ["run", "--once"],
     ):
         done = subprocess.run(
             [str(BIN / "sluice"), *arguments], env=settings, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == 0, done.stderr
-    return folder / "lake"
+    workshop.drain()
+    return workshop.lake.path
 
 
 def minutes_from_csv(path: Path, time: str, value: str) -> dict[Any, tuple[Any, ...]]:

@@ -146,12 +146,12 @@ class DailyScores:
         rows = {(count.day, count.device_id): self._scored(count, covered) for count in counts}
         fresh = {key: {**row, "updated_at": now} for key, row in rows.items()}
         same = {key for key, row in fresh.items() if key in known and {**known[key], "updated_at": now} == row}
-        changed = sorted({day for day, _ in (fresh.keys() | known.keys()) - same})
+        changed = {day for day, _ in (fresh.keys() | known.keys()) - same}
         if changed:
             kept = {**fresh, **{key: known[key] for key in same}}
-            rows_of_days = [row for (day, _), row in kept.items() if day in set(changed)]
+            rows_of_days = [row for (day, _), row in kept.items() if day in changed]
             replace_days(rows_of_days, self._lake, GOLD_QUALITY_SCORES, changed)
-        return changed
+        return sorted(changed)
 
     def _scored(self, count: DayCount, covered: datetime | None) -> dict[str, Any]:
         """A row of gold/quality_scores, without `updated_at`."""
