@@ -113,7 +113,8 @@ def _is_json(path: Path) -> bool:
 
 
 def _fill_log(made: Path, batch_id: int, offset: Mapping[str, Any]) -> None:
-    text = f"v1\n{json.dumps(_METADATA)}\n{json.dumps(offset)}"
+    # As Spark writes it, who compares texts: another spelling would be an offset ahead, and an empty batch.
+    text = f"v1\n{json.dumps(_METADATA)}\n{json.dumps(offset, separators=(',', ':'))}"
     # Spark looks up the batch before the newest, too.
     for done in (batch_id - 1, batch_id):
         write_atomically(made / OFFSETS / str(done), text)
