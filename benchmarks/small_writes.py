@@ -63,14 +63,13 @@ def _rows(spark: SparkSession, table: Table, rows: int, turn: int) -> DataFrame:
     """Rows of a table; of each turn's minutes the next one meets half."""
     minute = F.expr(f"{_DAY} + make_dt_interval(0, 0, int(id div {_DEVICES}) + {turn * max(1, rows // _DEVICES // 2)})")
     device = F.format_string("sensor-%04d", F.expr(f"id % {_DEVICES}"))
+    times = ("event_time", "kafka_timestamp", "ingested_at", "promoted_at", "bucket", "updated_at")
     known = {
-        **{name: F.lit("temperature_celsius") for name in ("metric",)},
-        **dict.fromkeys(
-            ("event_time", "kafka_timestamp", "ingested_at", "promoted_at", "bucket", "updated_at"), minute
-        ),
+        **dict.fromkeys(times, minute),
         **dict.fromkeys(("event_date", "bucket_date"), F.to_date(minute)),
         **{"device_id": device, "event_id": F.expr("uuid()"), "offset": F.col("id"), "value": F.rand(7)},
         **{name: F.rand(7) for name in ("temperature_celsius", "humidity_percent", "value_mean", "value_max")},
+        "metric": F.lit("temperature_celsius"),
         "failed_rules": F.array().cast("array<string>"),
     }
     columns = [known.get(name, F.lit(None)).cast(kind).alias(name) for name, kind in table.columns]

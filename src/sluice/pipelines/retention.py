@@ -21,10 +21,11 @@ from sluice.schemas import (
     Table,
 )
 from sluice.serving.files import DataFile, TableFiles
-from sluice.serving.lake import OpenLake, connect
+from sluice.serving.lake import OpenLake
 from sluice.tables.floors import Stream, note_floors, read_floors, stream_name
 from sluice.tables.lake import Lake
 from sluice.tables.readers import find_reader
+from sluice.tables.reading import connect
 from sluice.tables.upkeep import delete_days, delete_up_to
 
 _STREAM = 'topic, topic_generation, "partition"'

@@ -22,7 +22,8 @@ from sluice.schemas import (
     UNREADABLE_DEVICE,
     Table,
 )
-from sluice.serving.lake import OpenLake, connect
+from sluice.serving.lake import OpenLake
+from sluice.tables.reading import connect
 
 # The column that says which day a row belongs to.
 DAY_COLUMNS = {SILVER_READINGS: "event_date", SILVER_QUARANTINE: "kafka_timestamp", SILVER_DUPLICATES: "event_time"}
@@ -64,13 +65,13 @@ class DayCount(NamedTuple):
 
     day: date
     device_id: str
-    readings: int
-    quarantined: int
-    out_of_range: int
-    duplicates: int
-    judged: int
-    late: int
-    inconsistent: int
+    readings: int = 0
+    quarantined: int = 0
+    out_of_range: int = 0
+    duplicates: int = 0
+    judged: int = 0
+    late: int = 0
+    inconsistent: int = 0
 
 
 @dataclass(frozen=True)

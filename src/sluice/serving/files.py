@@ -19,7 +19,8 @@ import pyarrow as pa
 from sluice.errors import LakeMissing
 from sluice.schemas import Table
 from sluice.serving.empty_tables import empty_view
-from sluice.serving.lake import OpenLake, connect
+from sluice.serving.lake import OpenLake
+from sluice.tables.reading import add_actions, connect
 
 Wanted = Mapping[str, Collection[Any]]
 # Delta cuts texts in its statistics off at 32 characters; shorter ones are whole.
@@ -159,8 +160,7 @@ class TableFiles:
 def list_files(lake: OpenLake, table: Table) -> Iterator[DataFile]:
     """The files of a table's newest version."""
     folder = lake.path / table.relative_path
-    # Not pa.table(): it looks whether it was given a pandas frame, and imports pandas for that.
-    actions = pa.RecordBatchReader.from_stream(lake.delta(table.full_name).get_add_actions(flatten=True)).read_all()
+    actions = add_actions(lake.delta(table.full_name))
     columns = {name: _values(actions[name]) for name in actions.column_names}
     for values in zip(*columns.values(), strict=True):
         action = dict(zip(columns, values, strict=True))

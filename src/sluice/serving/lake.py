@@ -6,12 +6,9 @@ jobs have written since; two tables of one statement are each at their own newes
 
 from __future__ import annotations
 
-import functools
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -23,6 +20,7 @@ from sluice.errors import DependencyError, LakeMissing
 from sluice.schemas import TABLES
 from sluice.settings import load_settings
 from sluice.tables.lake import Lake
+from sluice.tables.reading import connect, open_dataset
 
 if TYPE_CHECKING:
     import pandas
@@ -111,15 +109,7 @@ class OpenLake:
 
     def dataset(self, name: str, version: Version | None = None) -> pyarrow.dataset.Dataset:
         """The table as an Arrow dataset: nothing is read until something asks for rows."""
-        # They bring pandas with them, which takes a fifth of a second.
-        import pyarrow.dataset
-        import pyarrow.fs
-
-        table = self.delta(name, version)
-        # Spark may write times as INT96; read as nanoseconds, as Arrow does unless told, years after 2262 wrap around.
-        spark_times = pyarrow.dataset.ParquetReadOptions(coerce_int96_timestamp_unit="us")
-        folder = pyarrow.fs.SubTreeFileSystem(str(self.path / name.replace(".", "/")), pyarrow.fs.LocalFileSystem())
-        return _with_safe_bounds(table.to_pyarrow_dataset(filesystem=folder, parquet_read_options=spark_times))
+        return open_dataset(self.delta(name, version), self.path / name.replace(".", "/"))
 
     def arrow(self, name: str, version: Version | None = None, columns: Sequence[str] | None = None) -> pyarrow.Table:
         """The whole table, or some of its columns, in memory."""
@@ -181,41 +171,6 @@ class OpenLake:
         if name in {table.full_name for table in TABLES}:
             return f"the {name.split('.')[0]} job creates it: `sluice run --once`"
         return f"there are: {', '.join(self.tables())}"
-
-
-def connect() -> duckdb.DuckDBPyConnection:
-    """A DuckDB session in memory: times in UTC, no Python variables as tables, no extensions from anywhere."""
-    connection = duckdb.connect(
-        config={
-            "python_enable_replacements": "false",
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "temp_directory": str(Path(tempfile.gettempdir()) / "sluice-duckdb"),
-        }
-    )
-    connection.execute("SET TimeZone = 'UTC'")
-    return connection
-
-
-def _with_safe_bounds(dataset: pyarrow.dataset.FileSystemDataset) -> pyarrow.dataset.Dataset:
-    """The dataset without the bounds of files of which deltalake knows only one end.
-
-    It takes the other for null, and nothing compares with null: filters would leave out the rows of such a file. Ends
-    are missing where a time lies beyond the years that the log's JSON can tell.
-    """
-    import pyarrow.dataset
-
-    fragments = list(dataset.get_fragments())
-    unsafe = [place for place, each in enumerate(fragments) if "null[" in str(each.partition_expression)]
-    if not unsafe:
-        return dataset
-    for place in unsafe:
-        known = fragments[place]
-        keys = pyarrow.dataset.get_partition_keys(known.partition_expression)
-        true = pyarrow.dataset.scalar(True)
-        bounds = functools.reduce(and_, [pyarrow.dataset.field(key) == value for key, value in keys.items()], true)
-        fragments[place] = dataset.format.make_fragment(known.path, known.filesystem, partition_expression=bounds)
-    return pyarrow.dataset.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
 
 
 def _first_line(error: Exception) -> str:

@@ -16,8 +16,9 @@ import duckdb
 from sluice.errors import LakeMissing, QueryInvalid, SluiceError
 from sluice.schemas import TABLES
 from sluice.serving.empty_tables import empty_view
-from sluice.serving.lake import OpenLake, Parameters, connect
+from sluice.serving.lake import OpenLake, Parameters
 from sluice.serving.values import printable
+from sluice.tables.reading import connect
 
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 _ALLOWED = "one SELECT, WITH, FROM, VALUES, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN statement"

@@ -16,6 +16,7 @@ from deltalake.exceptions import DeltaError
 
 from sluice.schemas import Table
 from sluice.tables.lake import Lake
+from sluice.tables.reading import add_actions
 
 _DAY_MICROS = 86_400_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -91,9 +92,7 @@ def files_at(lake: Lake, table: Table, version: int) -> list[Path] | None:
 
 
 def _paths(table: DeltaTable) -> list[str]:
-    # Not pa.table(), which imports pandas if it is there.
-    actions = pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
-    return [str(path) for path in actions["path"].to_pylist()]
+    return [str(path) for path in add_actions(table)["path"].to_pylist()]
 
 
 def _actions(log: Path, version: int) -> Iterator[dict[str, Any]]:

@@ -182,9 +182,9 @@ def replace_rows(frame: DataFrame, lake: Lake, table: Table, how: Upsert, transa
         merge.whenNotMatchedInsert("source.stays", values=dict(values)).execute()
 
 
-def meeting(keys: Sequence[str], bound: str) -> str:
-    """SQL over `target` and `source`, for Spark and for deltalake, under which two rows are one; null meets null."""
-    met = [f"(target.`{key}` IS NOT DISTINCT FROM source.`{key}`)" for key in keys]
+def meeting(keys: Sequence[str], bound: str = "") -> str:
+    """SQL over `target` and `source`, for Spark and for DuckDB, under which two rows are one; null meets null."""
+    met = [f"target.{key} IS NOT DISTINCT FROM source.{key}" for key in keys]
     return " AND ".join([*([f"({bound})"] if bound else []), *met])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -103,34 +103,25 @@ def append_rows(rows: Iterable[Mapping[str, Any]], lake: Lake, table: Table, tra
         ValueError: a row has a column that the table lacks.
     """
 
-    def write(target: deltalake.DeltaTable, done: deltalake.CommitProperties) -> None:
+    target = deltalake.DeltaTable(lake.table_path(table))
+    if done := mark_of(target, table, transaction):
         deltalake.write_deltalake(target, _in_columns(rows, table), mode="append", commit_properties=done)
-
-    write_once(write, lake, table, transaction)
 
 
 def append_collected(frame: DataFrame, lake: Lake, table: Table, transaction: Transaction) -> None:
     """As `delta.append`, for the columns of the table and rows that fit into memory."""
-
-    def write(target: deltalake.DeltaTable, done: deltalake.CommitProperties) -> None:
+    target = deltalake.DeltaTable(lake.table_path(table))
+    if done := mark_of(target, table, transaction):
         deltalake.write_deltalake(target, collected(frame, table), mode="append", commit_properties=done)
 
-    write_once(write, lake, table, transaction)
 
-
-def write_once(
-    write: Callable[[deltalake.DeltaTable, deltalake.CommitProperties], None],
-    lake: Lake,
-    table: Table,
-    transaction: Transaction,
-) -> None:
-    """Lets a table be written under a transaction, unless that was done already."""
-    target = deltalake.DeltaTable(lake.table_path(table))
+def mark_of(target: deltalake.DeltaTable, table: Table, transaction: Transaction) -> deltalake.CommitProperties | None:
+    """What a commit carries so that its transaction is known as done; None where it is done already."""
     app_id = transaction.app_id(table)
     known = target.transaction_version(app_id)
-    if known is None or known < transaction.version:
-        mark = deltalake.Transaction(app_id, transaction.version)
-        write(target, deltalake.CommitProperties(app_transactions=[mark]))
+    if known is not None and known >= transaction.version:
+        return None
+    return deltalake.CommitProperties(app_transactions=[deltalake.Transaction(app_id, transaction.version)])
 
 
 def collected(frame: DataFrame, table: Table) -> pa.Table:

@@ -15,11 +15,11 @@ from datetime import date
 from pathlib import Path
 from urllib.parse import unquote
 
-import pyarrow as pa
 from deltalake import DeltaTable
 
 from sluice.schemas import Table
 from sluice.tables.lake import Lake
+from sluice.tables.reading import add_actions
 
 # A log is shortened once so many commits, or files that they took away, have come after its last checkpoint.
 _CHANGES_TO_SHORTEN = 20
@@ -53,7 +53,7 @@ def live_files(lake: Lake, table: Table, version: int | None = None) -> list[Liv
         DeltaError: the version cannot be read.
     """
     opened = DeltaTable(lake.table_path(table), version=version)
-    actions = pa.RecordBatchReader.from_stream(opened.get_add_actions(flatten=True)).read_all()
+    actions = add_actions(opened)
     columns = (actions[name].to_pylist() for name in ("path", "size_bytes", "num_records"))
     return [LiveFile(unquote(path), size, rows) for path, size, rows in zip(*columns, strict=True)]
 

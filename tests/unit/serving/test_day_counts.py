@@ -47,10 +47,6 @@ def rows_of(counts: DayCounts) -> set[DayCount]:
     return {row for portion in counts.portions() for row in counts.of(portion)}
 
 
-def row(day: date, device: str, **given: int) -> DayCount:
-    return DayCount(day, device, **{name: given.get(name, 0) for name in DayCount._fields[2:]})
-
-
 def test_each_row_counts_for_its_day_and_device(lake: Lake) -> None:
     readings = [
         reading(quality_flag="out_of_range"),
@@ -71,12 +67,12 @@ def test_each_row_counts_for_its_day_and_device(lake: Lake) -> None:
     append(lake.path, "silver.duplicates", [{"event_time": NOON, "device_id": each} for each in ("sensor-0001", "s")])
     counts = counted(lake)
     assert rows_of(counts) == {
-        row(FIRST, "sensor-0001", readings=3, out_of_range=1, duplicates=1, judged=3, late=1),
-        row(FIRST, "other", readings=1, judged=1),
-        row(FIRST, "s", duplicates=1),
-        row(SECOND, "sensor-0001", readings=1, quarantined=1, judged=2, inconsistent=2),
-        row(SECOND, "other", quarantined=1),
-        row(SECOND, "(unreadable)", quarantined=1),
+        DayCount(FIRST, "sensor-0001", readings=3, out_of_range=1, duplicates=1, judged=3, late=1),
+        DayCount(FIRST, "other", readings=1, judged=1),
+        DayCount(FIRST, "s", duplicates=1),
+        DayCount(SECOND, "sensor-0001", readings=1, quarantined=1, judged=2, inconsistent=2),
+        DayCount(SECOND, "other", quarantined=1),
+        DayCount(SECOND, "(unreadable)", quarantined=1),
     }
     assert counts.newest_kafka_micros() == NEXT_NOON.timestamp() * 1e6
     assert {each.inconsistent for each in rows_of(counted(lake, rules=()))} == {0}

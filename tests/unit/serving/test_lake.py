@@ -15,7 +15,7 @@ import sluice
 from sluice.errors import DependencyError, LakeMissing, LakeTooNew
 from sluice.schemas import LAKE_FORMAT, SILVER_READINGS, TABLES
 from sluice.serving.empty_tables import empty_view
-from sluice.serving.lake import connect
+from sluice.tables.reading import connect
 from sluice.tables.rows import arrow_schema
 
 from .lake_builder import append, at, bronze, build_lake, minute, reading

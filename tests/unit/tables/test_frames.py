@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from chispa import assert_df_equality
@@ -19,6 +18,7 @@ from sluice.tables import delta
 from sluice.tables.delta import Transaction, Upsert, current_version, read_table
 from sluice.tables.frames import append, upsert
 from sluice.tables.lake import Lake
+from sluice.tables.reading import add_actions
 from sluice.tables.rows import create_table
 from sluice.testing import rows_of, utc
 
@@ -40,8 +40,7 @@ def lake(tmp_path: Path) -> Lake:
 
 def statistics(lake: Lake) -> list[dict[str, Any]]:
     """What the log tells of the files of silver/readings, but for their names and sizes."""
-    stream = DeltaTable(lake.table_path(SILVER_READINGS)).get_add_actions(flatten=True)
-    actions = pa.RecordBatchReader.from_stream(stream).read_all()
+    actions = add_actions(DeltaTable(lake.table_path(SILVER_READINGS)))
     names = [name for name in actions.column_names if name.startswith(("min.", "max.", "partition."))]
     return [{name: row[name] for name in names} for row in actions.select(names).to_pylist()]
 
@@ -118,22 +117,10 @@ def test_rows_are_replaced_by_key_or_added_once_however_often_the_batch_is_repla
 def test_a_met_row_stays_where_the_condition_does_not_hold(spark: SparkSession, lake: Lake, is_few: bool) -> None:
     table = GOLD_LATEST_READINGS
     how = Upsert(("device_id", "metric"), update_when="source.event_time >= target.event_time")
-    upsert(
-        latest(spark, ("x", 5.0, 5), ("y", 5.0, 5), ("z", 5.0, 5)),
-        lake,
-        table,
-        how,
-        Transaction("gold:w", 0),
-        is_few=is_few,
-    )
-    upsert(
-        latest(spark, ("x", 4.0, 4), ("y", 6.0, 5), ("z", 6.0, 6)),
-        lake,
-        table,
-        how,
-        Transaction("gold:w", 1),
-        is_few=is_few,
-    )
+    known = latest(spark, ("x", 5.0, 5), ("y", 5.0, 5), ("z", 5.0, 5))
+    newer = latest(spark, ("x", 4.0, 4), ("y", 6.0, 5), ("z", 6.0, 6))
+    for version, rows in enumerate((known, newer)):
+        upsert(rows, lake, table, how, Transaction("gold:w", version), is_few=is_few)
     found = read_table(spark, lake, table).where("device_id in ('x', 'y', 'z')")
     expected = latest(spark, ("x", 5.0, 5), ("y", 6.0, 5), ("z", 6.0, 6))
     assert_df_equality(found, expected, ignore_row_order=True, ignore_nullable=True)

@@ -35,8 +35,9 @@ from sluice.schemas import (
 )
 from sluice.serving.audit.findings import FIRST, Finding, Named
 from sluice.serving.audit.pages import RESTORE, BookFile, Chunk, Pages, first_line, open_pages, source_of
-from sluice.serving.lake import OpenLake, connect
+from sluice.serving.lake import OpenLake
 from sluice.tables.lake import Lake
+from sluice.tables.reading import connect
 from sluice.tables.requests import pending_requests
 
 _OPENED = (

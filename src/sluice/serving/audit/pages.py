@@ -15,6 +15,7 @@ from sluice.errors import BooksUnreadable, SluiceError
 from sluice.schemas import Table
 from sluice.serving.empty_tables import duckdb_type
 from sluice.serving.lake import OpenLake
+from sluice.tables.reading import add_actions
 
 RESTORE = "restore the table from a backup; its history is in _delta_log"
 # What a file without statistics is taken to hold, by its size.
@@ -74,7 +75,7 @@ def book_files(delta: DeltaTable, folder: Path) -> Iterator[BookFile]:
     if features:
         names = ", ".join(sorted(features))
         raise BooksUnreadable(f"{folder} uses {names}, which an audit cannot read", "rewrite the table without it")
-    actions = pa.RecordBatchReader.from_stream(delta.get_add_actions(flatten=True)).read_all()
+    actions = add_actions(delta)
     names = actions.column_names
     partition = next((name for name in names if name.startswith("partition.")), "")
     # Numbers, not dates: a broker can stamp records later than the year 9999.
