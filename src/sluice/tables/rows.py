@@ -102,7 +102,6 @@ def append_rows(rows: Iterable[Mapping[str, Any]], lake: Lake, table: Table, tra
     Raises:
         ValueError: a row has a column that the table lacks.
     """
-
     target = deltalake.DeltaTable(lake.table_path(table))
     if done := mark_of(target, table, transaction):
         deltalake.write_deltalake(target, _in_columns(rows, table), mode="append", commit_properties=done)
