@@ -8,10 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import audit, gate_cost, maintain, small_writes
+from benchmarks import audit, drain, gate_cost, maintain, small_writes
 from benchmarks.measure import machine
 
-CASES = {"gate-cost": gate_cost, "audit": audit, "maintain": maintain, "small-writes": small_writes}
+CASES = {"drain": drain, "gate-cost": gate_cost, "audit": audit, "maintain": maintain, "small-writes": small_writes}
 
 
 def main() -> int:

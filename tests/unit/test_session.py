@@ -16,8 +16,9 @@ from sluice.errors import EXIT_DEPENDENCY, JarsMissing, LakeMissing, LakeTooNew
 from sluice.schemas import BRONZE_EVENTS, SILVER_DUPLICATES
 from sluice.session import open_session, register
 from sluice.settings import Settings, load_settings
-from sluice.tables.delta import Transaction, append
+from sluice.tables.delta import Transaction
 from sluice.tables.lake import Lake
+from sluice.tables.many_rows import append_many
 from sluice.tables.rows import create_tables
 from sluice.testing import rows_of
 
@@ -142,7 +143,7 @@ def lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iter
     for offset, path in enumerate(paths, 1):
         create_tables(Lake(path), "bronze")
         rows = rows_of(spark, BRONZE_EVENTS, [{"offset": offset, "value": bytearray(b"x")}])
-        append(rows, Lake(path), BRONZE_EVENTS, Transaction("bronze:g", 0))
+        append_many(rows, Lake(path), BRONZE_EVENTS, Transaction("bronze:g", 0))
     yield paths
     spark.sql("DROP DATABASE IF EXISTS bronze CASCADE")
 

@@ -11,7 +11,8 @@ from sluice.schemas import BRONZE_EVENTS
 from sluice.settings import Settings
 from sluice.sources.kafka import spark_options
 from sluice.tables.checkpoints import generation_of
-from sluice.tables.delta import Transaction, append, current_version, rows_written
+from sluice.tables.delta import Transaction, current_version, rows_written
+from sluice.tables.frames import append
 from sluice.tables.lake import Lake
 from sluice.tables.requests import pending_requests
 from sluice.tables.rows import create_tables
@@ -39,7 +40,7 @@ def bronze_stream(spark: SparkSession, settings: Settings, bootstrap_servers: st
 
     def land(batch: DataFrame, batch_id: int) -> BatchReport:
         topic.verify()
-        append(batch, lake, BRONZE_EVENTS, Transaction(f"{LAYER}:{generation}", batch_id))
+        append(batch, lake, BRONZE_EVENTS, Transaction(f"{LAYER}:{generation}", batch_id), is_few=False)
         return BatchReport(rows_written(lake, BRONZE_EVENTS), "landed")
 
     landed = land_records(records, topic.generation)

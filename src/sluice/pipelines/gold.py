@@ -142,7 +142,7 @@ class GoldJob:
             self._write(work, judged, minutes, decision)
             if decision.verdict != schemas.ERROR:
                 readings = with_held_before(self._lake, batch, judged, work.silver_version)
-                update_latest(self._lake, readings, work, keeper, is_few=are_few(decision))
+                update_latest(self._lake, readings, work, keeper)
         self.record(work, decision)
         return BatchReport(batch.count(), told(decision), pauses=self.keeper.breaker().is_open)
 
@@ -170,7 +170,7 @@ class GoldJob:
             passed = judged.select(*GOLD_READINGS_1MIN.column_names)
             upsert(passed, self._lake, GOLD_READINGS_1MIN, how, transaction, is_few=is_few)
             readings = readings_of(spark, self._lake, keys, hours, work.silver_version)
-            update_latest(self._lake, readings, work, keeper, is_few=is_few)
+            update_latest(self._lake, readings, work, keeper)
             change_status(
                 spark, self._lake, GOLD_HELD, mine & (F.col("status") == schemas.HELD_OPEN), schemas.HELD_APPROVED
             )

@@ -12,7 +12,7 @@ from sluice.pipelines.gold_work import GoldWork
 from sluice.pipelines.kept import Keeper
 from sluice.schemas import GOLD_HELD, GOLD_LATEST_READINGS, SILVER_READINGS
 from sluice.tables.delta import Transaction, Upsert, read_table, replace_rows
-from sluice.tables.frames import upsert
+from sluice.tables.frames import FEW_ROWS, upsert
 from sluice.tables.lake import Lake
 from sluice.transforms.gold import MINUTE_KEY, latest_readings
 from sluice.transforms.hours import Range, during, merge_hours, within
@@ -20,16 +20,12 @@ from sluice.transforms.hours import Range, during, merge_hours, within
 _KEY = ("device_id", "metric")
 
 
-def update_latest(lake: Lake, batch: DataFrame, work: GoldWork, keeper: Keeper, *, is_few: bool) -> None:
-    """Brings the latest readings up to a micro-batch of silver/readings; a later one that is there stays.
-
-    Args:
-        is_few: whether those of the micro-batch surely fit into memory.
-    """
+def update_latest(lake: Lake, batch: DataFrame, work: GoldWork, keeper: Keeper) -> None:
+    """Brings the latest readings up to a micro-batch of silver/readings; a later one that is there stays."""
     latest = keeper.settle(latest_readings(batch, work.registry))
     rows = _settle_ties(lake, latest, work.registry, work.silver_version)
     how = Upsert(_KEY, update_when="source.event_time >= target.event_time")
-    upsert(rows, lake, GOLD_LATEST_READINGS, how, work.transaction, is_few=is_few)
+    upsert(rows, lake, GOLD_LATEST_READINGS, how, work.transaction, is_few=latest.count() <= FEW_ROWS)
 
 
 def with_held_before(lake: Lake, batch: DataFrame, minutes: DataFrame, silver_version: int) -> DataFrame:

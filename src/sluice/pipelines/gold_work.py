@@ -87,7 +87,7 @@ def ask(work: GoldWork, judged: DataFrame, position: Mapping[str, Any]) -> Quest
 
 
 def are_few(decision: Decision) -> bool:
-    """Whether its minutes, and so their latest readings, surely fit into memory."""
+    """Whether its minutes surely fit into memory."""
     return int(decision.promotion["rows_in"]) <= FEW_ROWS
 
 

@@ -30,7 +30,8 @@ from sluice.schemas import (
     SILVER_READINGS,
     Table,
 )
-from sluice.tables.delta import Transaction, Upsert, append, read_table, replace_rows
+from sluice.tables.delta import Transaction, Upsert, read_table, replace_rows
+from sluice.tables.frames import append
 from sluice.tables.lake import Lake
 from sluice.tables.requests import Answer, Request, leave_request
 from sluice.tables.spans import Buckets, Span, read_span
@@ -119,7 +120,7 @@ def _write(work: Work, lake: Lake, part: Part, outcome: Outcome) -> None:
     ):
         new = _without(rows, part.old[table])
         if work.rows[counter] and not new.isEmpty():
-            append(new, lake, table, work.transaction)
+            append(new, lake, table, work.transaction, is_few=False)
     _replace(outcome.readings, work, lake, part, SILVER_READINGS)
     for table, rows in ((SILVER_QUARANTINE, outcome.refused), (SILVER_DUPLICATES, outcome.copies)):
         known = part.old[table].select(*COORDINATES)

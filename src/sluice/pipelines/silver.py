@@ -47,7 +47,7 @@ from sluice.tables.rebuild import read_start
 from sluice.tables.requests import ready_requests
 from sluice.tables.rows import create_tables
 from sluice.transforms.bronze import drop_decided
-from sluice.transforms.deduplicate import COMPARED_COLUMNS, find_repeats
+from sluice.transforms.deduplicate import find_repeats
 from sluice.transforms.hours import merge_hours, within
 from sluice.transforms.records import as_records
 from sluice.transforms.silver import (
@@ -261,9 +261,11 @@ class SilverJob:
 
     def find_repeats(self, work: Work, accepted: DataFrame) -> DataFrame:
         """The accepted rows whose event key is taken, in REPEAT_COLUMNS."""
+        if not work.table_version:
+            return find_repeats(accepted, None)
         existing = read_table(work.spark, self._lake, SILVER_READINGS, work.table_version)
         touched = existing.where(within(merge_hours(work.tally.hours), "event_time", "event_date"))
-        return find_repeats(accepted.select(*COMPARED_COLUMNS), touched.select(*COMPARED_COLUMNS))
+        return find_repeats(accepted, touched)
 
     def decide(self, work: Work, decided: DataFrame) -> Decision:
         """The gate's decision about a promotion that was judged, on disk."""

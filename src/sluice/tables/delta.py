@@ -65,10 +65,8 @@ def current_version(lake: Lake, table: Table) -> int:
 def rows_written(lake: Lake, table: Table) -> int:
     """How many rows the table's latest commit wrote, 0 for a table just created."""
     commit = _log_path(lake, table) / _commit_name(current_version(lake, table))
-    for line in commit.read_text("utf-8").splitlines():
-        if info := json.loads(line).get("commitInfo"):
-            return int(info.get("operationMetrics", {}).get("numOutputRows", 0))
-    return 0
+    actions = map(json.loads, commit.read_text("utf-8").splitlines())
+    return sum(json.loads(action["add"]["stats"])["numRecords"] for action in actions if "add" in action)
 
 
 def _log_path(lake: Lake, table: Table) -> Path:
@@ -77,17 +75,6 @@ def _log_path(lake: Lake, table: Table) -> Path:
 
 def _commit_name(version: int) -> str:
     return f"{version:020d}.json"
-
-
-def append(frame: DataFrame, lake: Lake, table: Table, transaction: Transaction) -> None:
-    """Appends the rows once, however often the batch is replayed."""
-    (
-        frame.write.format("delta")
-        .mode("append")
-        .option("txnAppId", transaction.app_id(table))
-        .option("txnVersion", transaction.version)
-        .save(lake.table_path(table))
-    )
 
 
 def change_status(spark: SparkSession, lake: Lake, table: Table, condition: Column, status: str) -> None:

@@ -1,6 +1,6 @@
-"""Frames into Delta tables, once: by Spark where their rows are many, by deltalake where they are few.
+"""Frames into Delta tables, once: their rows are written by Spark where they are many, by deltalake where they are few.
 
-Spark plans and runs a job for any write, about a second of it however few the rows are; collected and written by
+Spark plans and runs jobs for any write, about a second of it however few the rows are; collected and written by
 deltalake they take a tenth of that. Each knows the other's transactions.
 """
 
@@ -12,6 +12,7 @@ from sluice.schemas import Table
 from sluice.tables import delta, rows
 from sluice.tables.delta import Transaction, Upsert
 from sluice.tables.lake import Lake
+from sluice.tables.many_rows import append_many
 from sluice.tables.small_upsert import upsert_collected
 
 # Rows of short texts and numbers, of which this many surely fit into memory.
@@ -25,7 +26,7 @@ def append(frame: DataFrame, lake: Lake, table: Table, transaction: Transaction,
         frame: the columns of the table.
         is_few: whether its rows surely fit into memory.
     """
-    write = rows.append_collected if is_few else delta.append
+    write = rows.append_collected if is_few else append_many
     write(frame, lake, table, transaction)
 
 

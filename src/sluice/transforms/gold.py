@@ -201,7 +201,8 @@ def latest_readings(readings: DataFrame, registry: DataFrame) -> DataFrame:
     values = [F.struct(F.lit(name).alias("metric"), F.col(name).alias("value")) for name in METRICS]
     reading = F.struct(F.col("metric"), F.col(READING_METRIC).alias("value"))
     entry = F.explode(F.array(*values, reading)).alias("_entry")
-    each = readings.select("device_id", "event_time", "quality_flag", order.alias("_order"), entry)
+    recent = _at_last_moments(readings)
+    each = recent.select("device_id", "event_time", "quality_flag", order.alias("_order"), entry)
     measured = each.where("_entry.value is not null")
     last = measured.groupBy("device_id", F.col("_entry.metric").alias("metric")).agg(
         F.max_by(F.struct(F.col("_entry.value").alias("value"), "event_time", "quality_flag"), "_order").alias("_last")
@@ -211,3 +212,14 @@ def latest_readings(readings: DataFrame, registry: DataFrame) -> DataFrame:
     return known.select("device_id", "metric", "_last.*", "expected_interval_seconds").select(
         *GOLD_LATEST_READINGS.column_names
     )
+
+
+def _at_last_moments(readings: DataFrame) -> DataFrame:
+    """The readings at the moments at which a device last measured something: few, and all of its latest ones.
+
+    Spark finds greatest times by hashing, but readings at the greatest time only by sorting them all.
+    """
+    last = [F.max(F.when(F.col(name).isNotNull(), F.col("event_time"))) for name in (*METRICS, READING_METRIC)]
+    moments = readings.groupBy("device_id", "metric").agg(F.array(*last).alias("_moments"))
+    each = moments.select("device_id", F.explode("_moments").alias("event_time")).distinct()
+    return readings.join(F.broadcast(each), on=["device_id", "event_time"], how="left_semi")

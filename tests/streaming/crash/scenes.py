@@ -13,7 +13,8 @@ from sluice import schemas
 from sluice.pipelines.quarantine import DISCARD_QUARANTINED, REPLAY_QUARANTINED
 from sluice.schemas import BRONZE_EVENTS
 from sluice.serving.spans import parse_span
-from sluice.tables.delta import Transaction, append
+from sluice.tables.delta import Transaction
+from sluice.tables.many_rows import append_many
 from sluice.tables.selection import Selection
 from sluice.testing import rows_of, utc
 from tests.streaming.conftest import Workshop, reading
@@ -132,7 +133,7 @@ class Scenes:
         at = utc(2024, 3, 1, 12)
         values = [json.dumps(each).encode() if isinstance(each, dict) else each for each in BAD]
         rows = [{"value": bytearray(value), "kafka_timestamp": at} for value in values]
-        append(rows_of(start.spark, BRONZE_EVENTS, rows), start.lake, BRONZE_EVENTS, Transaction("scene", 0))
+        append_many(rows_of(start.spark, BRONZE_EVENTS, rows), start.lake, BRONZE_EVENTS, Transaction("scene", 0))
         return self.make(name, start, lambda done: done.drain(["silver"]))
 
     def make_decided(self, name: str) -> Scene:

@@ -25,13 +25,13 @@ from sluice.tables.delta import (
     Change,
     Transaction,
     Upsert,
-    append,
     change_rows,
     current_version,
     read_table,
     rows_written,
 )
 from sluice.tables.lake import Lake
+from sluice.tables.many_rows import append_many
 from sluice.tables.rows import create_table, create_tables
 from sluice.testing import rows_of, utc
 
@@ -102,7 +102,7 @@ def test_every_reader_reads_what_was_appended(spark: SparkSession, lake: Lake) -
         "failed_rules": ["a", "b"],
         "offset": 2**40,
     }
-    append(rows_of(spark, SILVER_READINGS, [row]), lake, SILVER_READINGS, Transaction("silver:g", 0))
+    append_many(rows_of(spark, SILVER_READINGS, [row]), lake, SILVER_READINGS, Transaction("silver:g", 0))
     path = lake.table_path(SILVER_READINGS)
     columns = ["event_id", "temperature_celsius", "event_time", "failed_rules", "offset", "humidity_percent"]
     expected = ("ü", 21.5, utc(2024, 1, 1, 11, 59, 58, 123_456), ["a", "b"], 2**40, None)
@@ -131,16 +131,16 @@ def offsets_of(spark: SparkSession, lake: Lake, version: int | None = None) -> l
 
 def test_a_batch_is_appended_once_however_often_it_is_replayed(spark: SparkSession, lake: Lake) -> None:
     table = SILVER_DUPLICATES
-    append(duplicates(spark, 1, 2), lake, table, Transaction("silver:g", 5))
+    append_many(duplicates(spark, 1, 2), lake, table, Transaction("silver:g", 5))
     version = current_version(lake, table)
     assert rows_written(lake, table) == 2
     # The same batch again, even with other rows, and an older one.
-    append(duplicates(spark, 1, 2), lake, table, Transaction("silver:g", 5))
-    append(duplicates(spark, 3), lake, table, Transaction("silver:g", 4))
+    append_many(duplicates(spark, 1, 2), lake, table, Transaction("silver:g", 5))
+    append_many(duplicates(spark, 3), lake, table, Transaction("silver:g", 4))
     assert offsets_of(spark, lake) == [1, 2]
     # The next batch, and the same number of another checkpoint, are not the same.
-    append(duplicates(spark, 4), lake, table, Transaction("silver:g", 6))
-    append(duplicates(spark, 5), lake, table, Transaction("silver:h", 5))
+    append_many(duplicates(spark, 4), lake, table, Transaction("silver:g", 6))
+    append_many(duplicates(spark, 5), lake, table, Transaction("silver:h", 5))
     assert offsets_of(spark, lake) == [1, 2, 4, 5]
     assert offsets_of(spark, lake, version) == [1, 2]
     assert current_version(lake, table) == version + 2
@@ -161,7 +161,7 @@ def test_met_rows_change_once_by_the_first_change_that_applies_and_none_is_added
         return rows_of(spark, SILVER_QUARANTINE, complete)
 
     table, how = SILVER_QUARANTINE, Upsert(("offset",), "target.`status` = 'open'")
-    append(rows((1, "open", 1), (2, "open", 1), (3, "gone", 1), (4, "open", 1)), lake, table, Transaction("q", 0))
+    append_many(rows((1, "open", 1), (2, "open", 1), (3, "gone", 1), (4, "open", 1)), lake, table, Transaction("q", 0))
     changes = [
         Change({"status": "'replayed'"}, "source.`error_code` IS NULL"),
         Change({"attempts": "target.`attempts` + 1", "error_code": "source.`error_code`"}),

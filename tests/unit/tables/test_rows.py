@@ -12,8 +12,9 @@ from pyspark.sql import SparkSession
 
 from sluice.errors import LakeTooNew
 from sluice.schemas import OPS_CONFIGS, OPS_SILVER_PROMOTIONS, TABLES
-from sluice.tables.delta import Transaction, append, current_version, read_table
+from sluice.tables.delta import Transaction, current_version, read_table
 from sluice.tables.lake import Lake
+from sluice.tables.many_rows import append_many
 from sluice.tables.rows import append_rows, arrow_schema, create_table, migrate_table, read_rows
 from sluice.testing import rows_of, utc
 
@@ -57,10 +58,10 @@ def test_a_transaction_is_written_once_and_a_later_or_another_one_anew(lake: Lak
 
 def test_spark_and_this_writer_know_of_each_others_transactions(spark: SparkSession, lake: Lake) -> None:
     frame = rows_of(spark, OPS_CONFIGS, [{"kind": "suite", "hash": "spark"}])
-    append(frame, lake, OPS_CONFIGS, Transaction("a", 1))
+    append_many(frame, lake, OPS_CONFIGS, Transaction("a", 1))
     append_rows([{"hash": "again"}], lake, OPS_CONFIGS, Transaction("a", 1))
     append_rows([{"hash": "plain"}], lake, OPS_CONFIGS, Transaction("a", 2))
-    append(frame, lake, OPS_CONFIGS, Transaction("a", 2))
+    append_many(frame, lake, OPS_CONFIGS, Transaction("a", 2))
     assert sorted(row["hash"] for row in read_rows(lake, OPS_CONFIGS, ["hash"])) == ["plain", "spark"]
 
 

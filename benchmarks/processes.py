@@ -1,0 +1,102 @@
+"""A program on its own, watched from outside: its seconds, its processor time, its memory, what it printed last."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_POLL_SECONDS = 0.25
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass
+class Watched:
+    """A process in a session of its own, and all that it starts.
+
+    Attributes:
+        peak_mebibytes: the most resident memory of all of them together, shared pages counted for each.
+        cpu_seconds: user and system, as last seen before each ended.
+    """
+
+    process: subprocess.Popen[str]
+    peak_mebibytes: float = 0.0
+    _cpu: dict[int, float] = field(default_factory=dict)
+    _done: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(self._cpu.values())
+
+    def look(self) -> None:
+        """Takes a sample."""
+        resident = 0
+        for pid, fields in _session(self.process.pid):
+            # utime, stime, rss: proc(5), counted from the field after the name.
+            self._cpu[pid] = (int(fields[11]) + int(fields[12])) / _TICKS
+            resident += int(fields[21]) * _PAGE
+        self.peak_mebibytes = max(self.peak_mebibytes, resident / 2**20)
+
+    def watch(self) -> None:
+        """Takes samples until `end`."""
+        while not self._done.wait(_POLL_SECONDS):
+            self.look()
+
+    def end(self) -> None:
+        """Takes no more samples."""
+        self._done.set()
+
+
+def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Watched:
+    """Starts a program; what it prints as errors goes to the log."""
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            list(command),
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+    watched = Watched(process)
+    threading.Thread(target=watched.watch, daemon=True).start()
+    return watched
+
+
+def run(command: Sequence[str], environment: Mapping[str, str], log: Path) -> tuple[Watched, dict[str, Any]]:
+    """Runs a program to its end; returns what was seen of it, and the JSON in its last line.
+
+    Raises:
+        RuntimeError: it failed; what it printed last is in the message.
+    """
+    watched = start(command, environment, log)
+    output, _ = watched.process.communicate()
+    watched.end()
+    if watched.process.returncode:
+        said = "\n".join(log.read_text("utf-8", "replace").splitlines()[-15:])
+        raise RuntimeError(f"{' '.join(command)} exited with {watched.process.returncode}:\n{said}")
+    answer: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
+    return watched, answer
+
+
+def size_of(folder: Path, pattern: str = "*.parquet") -> int:
+    """Bytes of the files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob(pattern))
+
+
+def _session(leader: int) -> list[tuple[int, list[str]]]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text("utf-8").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == leader:
+            found.append((int(path.parent.name), fields))
+    return found
