@@ -8,10 +8,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import audit, drain, gate_cost, maintain, small_writes
+from benchmarks import audit, drain, gate_cost, maintain, small_writes, steps
 from benchmarks.measure import machine
 
-CASES = {"drain": drain, "gate-cost": gate_cost, "audit": audit, "maintain": maintain, "small-writes": small_writes}
+CASES = {
+    "drain": drain,
+    "steps": steps,
+    "gate-cost": gate_cost,
+    "audit": audit,
+    "maintain": maintain,
+    "small-writes": small_writes,
+}
 
 
 def main() -> int:

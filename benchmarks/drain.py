@@ -61,7 +61,8 @@ def run(folder: Path, events: int, runs: int) -> list[Series]:
     finally:
         stop_broker(settings.broker.data_path, timeout_seconds=20)
     ready = [series for series in found.values() if series.seconds]
-    print_table(ready, ready[0])
+    if ready:
+        print_table(ready, ready[0])
     return ready
 
 

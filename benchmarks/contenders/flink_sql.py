@@ -1,7 +1,8 @@
-"""Flink SQL, in its own Python: JSON from Kafka, keep-first deduplication into Parquet, 1-minute windows into Parquet.
+"""Flink SQL, in its own Python: JSON from Kafka, the first of each key into nothing, 1-minute windows into Parquet.
 
 Run as a script, `python flink_sql.py TASK`: nothing of Sluice can be imported there. No raw layer, no gate; what is not
-JSON is left out. Two jobs, one after the other, each reads the topic.
+JSON is left out. Two jobs, one after the other, each reads the topic. Its planner makes updates of the first of each
+key, which its files do not take, so that nothing is written of them.
 """
 
 from __future__ import annotations
@@ -13,33 +14,34 @@ from pathlib import Path
 from typing import Any
 
 NAME = "Flink SQL"
-WHAT = "parsed leniently, first of each key kept, 1-minute aggregates (in a second pass); Parquet, no tables"
+WHAT = "parsed leniently, first of each key into nothing; in a second pass 1-minute aggregates into Parquet"
 _SOURCE = """
-CREATE TABLE events (
+CREATE TABLE {name} (
   device_id STRING, id STRING, event_id STRING, `timestamp` STRING, dt STRING, temperature DOUBLE, humidity DOUBLE,
   pressure DOUBLE, battery_level DOUBLE, `value` DOUBLE, status STRING, firmware STRING,
   location ROW<latitude DOUBLE, longitude DOUBLE>,
   seen AS PROCTIME(),
-  event_time AS TO_TIMESTAMP(REPLACE(REPLACE(COALESCE(`timestamp`, dt), 'T', ' '), 'Z', '')),
-  WATERMARK FOR event_time AS event_time - INTERVAL '10' MINUTE
+  event_time AS TO_TIMESTAMP(REPLACE(REPLACE(COALESCE(`timestamp`, dt), 'T', ' '), 'Z', '')){watermark}
 ) WITH (
   'connector' = 'kafka', 'topic' = '{topic}', 'properties.bootstrap.servers' = '{servers}',
   'properties.group.id' = 'flink', 'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset',
   'format' = 'json', 'json.ignore-parse-errors' = 'true'
 )
 """
+_WATERMARK = ",\n  WATERMARK FOR event_time AS event_time - INTERVAL '10' MINUTE"
 _KEPT = """
 CREATE TABLE kept (
   device_id STRING, event_id STRING, event_time TIMESTAMP(3), temperature DOUBLE, humidity DOUBLE, pressure DOUBLE,
   battery_level DOUBLE, `value` DOUBLE, status STRING, firmware STRING
-) WITH ('connector' = 'filesystem', 'path' = 'file://{folder}/kept', 'format' = 'parquet')
+) WITH ('connector' = 'blackhole')
 """
 _KEEP_FIRST = """
 INSERT INTO kept
 SELECT device, event, event_time, temperature, humidity, pressure, battery_level, `value`, status, firmware FROM (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY device, event, event_time ORDER BY seen ASC) AS place FROM (
-    SELECT COALESCE(device_id, id) AS device, COALESCE(event_id, '') AS event, * FROM events
-    WHERE COALESCE(device_id, id) IS NOT NULL AND event_time IS NOT NULL
+    SELECT COALESCE(device_id, id) AS device, COALESCE(event_id, '') AS event, event_time, temperature, humidity,
+      pressure, battery_level, `value`, status, firmware, seen
+    FROM events WHERE COALESCE(device_id, id) IS NOT NULL AND event_time IS NOT NULL
   )
 ) WHERE place = 1
 """
@@ -55,7 +57,7 @@ GROUP BY window_start, window_end, device
 """
 _TIMED = """
 CREATE TEMPORARY VIEW timed AS
-SELECT COALESCE(device_id, id) AS device, * FROM events WHERE COALESCE(device_id, id) IS NOT NULL
+SELECT COALESCE(device_id, id) AS device, * FROM timed_events WHERE COALESCE(device_id, id) IS NOT NULL
 """
 
 
@@ -86,9 +88,11 @@ def _drain(task: dict[str, Any], topic: str, folder: Path) -> dict[str, float]:
         for name in _METRICS
     )
     values = ", ".join(f"COUNT({name}), AVG({name}), MIN({name}), MAX({name})" for name in _METRICS)
-    environment.execute_sql(_SOURCE.format(topic=topic, servers=task["bootstrap_servers"]))
+    for name, watermark in (("events", ""), ("timed_events", _WATERMARK)):
+        source = {"topic": topic, "servers": task["bootstrap_servers"], "name": name, "watermark": watermark}
+        environment.execute_sql(_SOURCE.format(**source))
     environment.execute_sql(_TIMED)
-    environment.execute_sql(_KEPT.format(folder=folder))
+    environment.execute_sql(_KEPT)
     environment.execute_sql(_MINUTES.format(folder=folder, columns=columns))
     parts = {}
     for name, statement in (("keep-first", _KEEP_FIRST), ("minutes", _AGGREGATE.format(values=values))):
