@@ -42,6 +42,8 @@ TUNED = {
     "spark.sql.ui.explainMode": "simple",
     # One batch of silver and gold generates more classes than the 100 that Spark keeps: all would be compiled anew.
     "spark.sql.codegen.cache.maxEntries": "1000",
+    # Larger methods than this, as the one that proves and reads messages, are slower compiled as one than in parts.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
 }
 
 
