@@ -22,6 +22,7 @@ from sluice.embedded.topics import create_topic
 from sluice.pipelines.driver import Driver, StopSignal
 from sluice.pipelines.kept import kept_in_memory
 from sluice.pipelines.reader import open_reader
+from sluice.pipelines.repeats import find_repeats
 from sluice.pipelines.rulebook import load_rulebook
 from sluice.pipelines.tally import Tally, count_rows
 from sluice.schemas import BRONZE_EVENTS, SILVER_READINGS
@@ -31,7 +32,6 @@ from sluice.tables.delta import Transaction, read_table
 from sluice.tables.lake import Lake
 from sluice.tables.many_rows import append_many
 from sluice.tables.rows import create_table
-from sluice.transforms.deduplicate import find_repeats
 from sluice.transforms.fields import JSON_OPTIONS, json_schema
 from sluice.transforms.gold import READ_COLUMNS, aggregate_minutes, latest_readings
 from sluice.transforms.parse import parse_events

@@ -13,6 +13,7 @@ from sluice import schemas
 from sluice.pipelines.kept import Keeper
 from sluice.pipelines.positions import decided_offsets
 from sluice.pipelines.quarantine import near
+from sluice.pipelines.repeats import find_repeats
 from sluice.schemas import (
     BRONZE_EVENTS,
     COORDINATES,
@@ -27,7 +28,6 @@ from sluice.tables.lake import Lake
 from sluice.tables.spans import Span, read_span
 from sluice.transforms.bronze import keep_decided
 from sluice.transforms.copies import find_copies, with_copies
-from sluice.transforms.deduplicate import COMPARED_COLUMNS, find_repeats
 from sluice.transforms.hours import merge_hours, within
 from sluice.transforms.records import as_records
 from sluice.transforms.silver import (
@@ -158,7 +158,7 @@ def judge_part(job: SilverJob, work: Work, part: Part, lake: Lake, keeper: Keepe
     readings = read_table(work.spark, lake, SILVER_READINGS, work.table_version)
     touched = readings.where(within(merge_hours(work.tally.hours), "event_time", "event_date"))
     others = touched.join(part.wanted.select(*COORDINATES), on=list(COORDINATES), how="left_anti")
-    found = find_repeats(accepted.select(*COMPARED_COLUMNS), others.select(*COMPARED_COLUMNS))
+    found = find_repeats(accepted, others)
     repeats = keeper.settle(found)
     work.count_repeats(repeats)
     rules, promotion = work.reader.rules, work.promotion

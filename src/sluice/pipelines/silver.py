@@ -23,6 +23,7 @@ from sluice.pipelines.kept import Keeper, kept_in_memory
 from sluice.pipelines.ledger import Configs, record_promotion
 from sluice.pipelines.quarantine import quarantine_actions, settle_replayed
 from sluice.pipelines.reader import open_reader
+from sluice.pipelines.repeats import find_repeats
 from sluice.pipelines.replay import rebuild_actions
 from sluice.pipelines.rulebook import RowRules, Rulebook, check_zones, load_rulebook
 from sluice.pipelines.samples import take_samples
@@ -47,7 +48,6 @@ from sluice.tables.rebuild import read_start
 from sluice.tables.requests import ready_requests
 from sluice.tables.rows import create_tables
 from sluice.transforms.bronze import drop_decided
-from sluice.transforms.deduplicate import find_repeats
 from sluice.transforms.hours import merge_hours, within
 from sluice.transforms.records import as_records
 from sluice.transforms.silver import (

@@ -8,6 +8,7 @@ from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from sluice.pipelines.repeats import find_repeats
 from sluice.pipelines.rulebook import compile_row_rules, load_layer_suite
 from sluice.quality.suites import parse_suite
 from sluice.schemas import (
@@ -20,7 +21,7 @@ from sluice.schemas import (
 from sluice.settings import home
 from sluice.testing import KAFKA_TIME, day, rows_of, utc
 from sluice.transforms.contract import Contract
-from sluice.transforms.deduplicate import COMPARED_COLUMNS, find_repeats
+from sluice.transforms.deduplicate import COMPARED_COLUMNS
 from sluice.transforms.judge import JUDGED_TYPES
 from sluice.transforms.parse import Limits
 from sluice.transforms.records import as_records

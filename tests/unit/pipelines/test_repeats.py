@@ -7,9 +7,10 @@ import pytest
 from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 
+from sluice.pipelines.repeats import find_repeats
 from sluice.schemas import SILVER_READINGS
 from sluice.testing import KAFKA_TIME, rows_of, utc
-from sluice.transforms.deduplicate import COMPARED_COLUMNS, REPEAT_COLUMNS, find_repeats
+from sluice.transforms.deduplicate import COMPARED_COLUMNS, REPEAT_COLUMNS
 
 Rows = list[dict[str, Any]]
 OTHER_TIME = utc(2024, 1, 1, 12, 0, 0, 1)
