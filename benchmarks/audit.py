@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from deltalake import write_deltalake
@@ -71,17 +72,26 @@ def run(folder: Path, events: int, runs: int) -> list[Series]:
 
 
 def _audit(lake: Path, series: Series) -> None:
-    environment = {**os.environ, "SLUICE_LAKE__PATH": str(lake), "SLUICE_BROKER__DATA_PATH": str(lake / "no-broker")}
-    command = [sys.executable, "-c", "from sluice.cli import main; main()", "audit", "--json"]
     began = time.monotonic()
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
+    answer = audit_lake({"SLUICE_LAKE__PATH": str(lake), "SLUICE_BROKER__DATA_PATH": str(lake / "no-broker")})
     seconds = time.monotonic() - began
-    answer = json.loads(done.stdout)
-    assert (done.returncode, answer["balances"]) == (0, True), answer
     # Of the largest process so far; the lake is written in this one.
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     checks = {f"{check['check']}_seconds": check["seconds"] for check in answer["checks"]}
     series.add(seconds, peak_mebibytes=peak, **checks)
+
+
+def audit_lake(settings: Mapping[str, str]) -> dict[str, Any]:
+    """What `sluice audit --json` says of a lake whose books must balance.
+
+    Args:
+        settings: as environment variables.
+    """
+    command = [sys.executable, "-c", "from sluice.cli import main; main()", "audit", "--json"]
+    done = subprocess.run(command, env={**os.environ, **settings}, stdout=subprocess.PIPE, check=False)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    assert (done.returncode, answer["balances"]) == (0, True), answer
+    return answer
 
 
 def write_lake(path: Path, events: int, step_ms: int) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.audit import audit_lake
 from benchmarks.contenders import Task, flink_sql, hand_made, limits, plain_spark, sluice
 from benchmarks.flink import flink_python
-from benchmarks.load import fill
+from benchmarks.load import backlog, fill
 from benchmarks.measure import Series, print_table
 from benchmarks.processes import run as run_process
 from benchmarks.processes import size_of
@@ -50,7 +50,7 @@ def run(folder: Path, events: int, runs: int) -> list[Series]:
     try:
         for topic, count in ((_WARM_TOPIC, min(events, _WARM_EVENTS)), (_TOPIC, events)):
             create_topic(broker.bootstrap_servers, topic, _PARTITIONS)
-            size = fill(broker.bootstrap_servers, topic, count)
+            size = fill(broker.bootstrap_servers, topic, backlog(count))
         print(f"  {events:,} events of {size:.0f} bytes sent", flush=True)
         for turn in range(runs):
             for name in chosen[turn % len(chosen) :] + chosen[: turn % len(chosen)]:
@@ -72,7 +72,7 @@ def _measure(name: str, task: Task, work: Path, series: Series) -> None:
     if name == "flink_sql":
         command = [str(flink_python()), flink_sql.__file__, json.dumps(asdict(task))]
     try:
-        watched, answer = run_process(command, {}, work.parent / f"{name}.log")
+        watched, answer = run_process(command, work.parent / f"{name}.log")
     except RuntimeError as error:
         print(f"  {series.name}: {error}", flush=True)
         return
@@ -92,21 +92,7 @@ def _measure(name: str, task: Task, work: Path, series: Series) -> None:
             series.figures.setdefault(f"{layer} bytes/event", []).append(
                 size_of(work / "measured" / layer) / task.events
             )
-        _audit(work / "measured", task)
+        lake = {"SLUICE_LAKE__PATH": str(work / "measured"), "SLUICE_KAFKA__TOPIC": task.topic}
+        audit_lake({**lake, "SLUICE_KAFKA__BOOTSTRAP_SERVERS": task.bootstrap_servers})
     told = ", ".join(f"{part} {value:,.0f}" for part, value in rates.items())
     print(f"  {series.name}: {seconds:.1f} s; {told}; {watched.peak_mebibytes:,.0f} MiB", flush=True)
-
-
-def _audit(lake: Path, task: Task) -> None:
-    """The books of what Sluice has drained, against the topic itself."""
-    environment = {
-        **os.environ,
-        "SLUICE_LAKE__PATH": str(lake),
-        "SLUICE_KAFKA__TOPIC": task.topic,
-        "SLUICE_KAFKA__BOOTSTRAP_SERVERS": task.bootstrap_servers,
-    }
-    command = [sys.executable, "-c", "from sluice.cli import main; main()", "audit", "--json"]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
-    answer = json.loads(done.stdout)
-    if done.returncode or not answer["balances"]:
-        raise RuntimeError(f"the books do not balance: {answer}")

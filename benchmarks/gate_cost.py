@@ -17,8 +17,8 @@ from unittest.mock import patch
 
 from pyspark.sql import SparkSession
 
+from benchmarks.load import DEVICES, FAULTS, fill_bronze
 from benchmarks.measure import Series, cpu_seconds, print_table
-from sluice.embedded.broker import start_broker, stop_broker
 from sluice.pipelines import silver
 from sluice.pipelines.driver import Driver, StopSignal
 from sluice.pipelines.gatekeeper import Gatekeeper
@@ -26,13 +26,10 @@ from sluice.pipelines.rulebook import Rulebook, load_rulebook
 from sluice.schemas import OPS_SILVER_PROMOTIONS
 from sluice.session import open_session
 from sluice.settings import Settings, load_settings
-from sluice.simulator.drive import Clock, send_plan
-from sluice.simulator.plan import FAULTS, parse_shares, resolve_plan
-from sluice.sources.kafka import producer
+from sluice.simulator.plan import resolve_plan
 
 ABOUT = "silver with and without its gate, the same backlog"
 EVENTS = 1_000_000
-_FAULTS = "late=0.01,duplicate=0.01,corrupt=0.005,out_of_range=0.01"
 
 
 def run(folder: Path, events: int, runs: int) -> list[Series]:
@@ -41,7 +38,9 @@ def run(folder: Path, events: int, runs: int) -> list[Series]:
     settings = load_settings(options=own, environment={})
     spark = open_session(settings, "benchmarks")
     try:
-        fill_bronze(spark, settings, events)
+        now_ms = int(time.time() * 1000)
+        plan, _ = resolve_plan(now_ms=now_ms, rate=0, events=events, devices=DEVICES, faults=FAULTS)
+        fill_bronze(spark, settings, plan)
         gated, bare = Series("with the gate"), Series("without")
         for turn in range(runs + 1):
             # A session grows faster for minutes: whoever is always second would gain by that.
@@ -58,19 +57,6 @@ def run(folder: Path, events: int, runs: int) -> list[Series]:
         spark.stop()
     print_table([gated, bare], bare)
     return [gated, bare]
-
-
-def fill_bronze(spark: SparkSession, settings: Settings, events: int) -> None:
-    """Sends events to a broker of its own and lands them in bronze."""
-    broker = start_broker(settings)
-    try:
-        faults = parse_shares(_FAULTS, FAULTS, "faults")
-        now_ms = int(time.time() * 1000)
-        plan, pace = resolve_plan(now_ms=now_ms, rate=0, events=events, devices=1000, faults=faults)
-        send_plan(plan, pace, producer(broker.bootstrap_servers, settings.kafka.topic, {}), Clock())
-        Driver(spark, settings, broker.bootstrap_servers, StopSignal()).drain(["bronze"])
-    finally:
-        stop_broker(settings.broker.data_path, timeout_seconds=10)
 
 
 def _drain_silver(spark: SparkSession, settings: Settings, folder: Path, *, gated: bool) -> tuple[float, float]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from confluent_kafka import Producer
+from pyspark.sql import SparkSession
 
+from sluice.embedded.broker import start_broker, stop_broker
+from sluice.pipelines.driver import Driver, StopSignal
+from sluice.settings import Settings
 from sluice.simulator.plan import Plan, resolve_plan
 from sluice.simulator.stream import message_batches
 
@@ -25,11 +28,11 @@ _DELIVERY = {
 }
 
 
-def backlog(events: int, *, start_ms: int = BACKLOG_MS) -> Plan:
+def backlog(events: int) -> Plan:
     """The events of a backlog: each device every five seconds, one after the other."""
     plan, _ = resolve_plan(
-        now_ms=start_ms,
-        start_ms=start_ms,
+        now_ms=BACKLOG_MS,
+        start_ms=BACKLOG_MS,
         rate=0,
         events=events,
         devices=DEVICES,
@@ -40,40 +43,27 @@ def backlog(events: int, *, start_ms: int = BACKLOG_MS) -> Plan:
     return plan
 
 
-def fill(bootstrap_servers: str, topic: str, events: int) -> float:
-    """Sends a backlog to a topic as fast as it goes; returns the mean size of a message in bytes."""
+def fill(bootstrap_servers: str, topic: str, plan: Plan) -> float:
+    """Sends a plan's messages to a topic as fast as it goes; returns their mean size in bytes."""
     producer = Producer({"bootstrap.servers": bootstrap_servers, **_DELIVERY})
-    size = 0
-    for batch in message_batches(backlog(events)):
+    size = sent = 0
+    for batch in message_batches(plan):
         size += sum(map(len, batch.values))
+        sent += len(batch.values)
         _send(producer, topic, zip(batch.keys, batch.values, strict=True))
-    _flush(producer)
-    return size / events
+    if left := producer.flush(120):
+        raise RuntimeError(f"{left} messages did not reach the broker")
+    return size / sent
 
 
-def send_paced(
-    bootstrap_servers: str, topic: str, plan: Plan, rate: Callable[[float], float], seconds: float
-) -> tuple[int, float]:
-    """Sends a plan's messages, encoded beforehand, at a rate that may change; ends after so many seconds.
-
-    Args:
-        rate: messages a second, by the seconds since the start.
-
-    Returns:
-        Messages sent, and the processor seconds that sending them took.
-    """
-    messages = [pair for batch in message_batches(plan) for pair in zip(batch.keys, batch.values, strict=True)]
-    producer = Producer({"bootstrap.servers": bootstrap_servers, **_DELIVERY, "linger.ms": 5})
-    began, used = time.monotonic(), time.process_time()
-    sent, due, last = 0, 0.0, 0.0
-    while (now := time.monotonic() - began) < seconds and sent < len(messages):
-        due, last = due + rate(now) * (now - last), now
-        if count := min(int(due) - sent, len(messages) - sent):
-            _send(producer, topic, iter(messages[sent : sent + count]))
-            sent += count
-        time.sleep(0.005)
-    _flush(producer)
-    return sent, time.process_time() - used
+def fill_bronze(spark: SparkSession, settings: Settings, plan: Plan) -> None:
+    """Sends a plan's messages to a broker of its own and lands them in bronze."""
+    broker = start_broker(settings)
+    try:
+        fill(broker.bootstrap_servers, settings.kafka.topic, plan)
+        Driver(spark, settings, broker.bootstrap_servers, StopSignal()).drain(["bronze"])
+    finally:
+        stop_broker(settings.broker.data_path, timeout_seconds=10)
 
 
 def _send(producer: Producer, topic: str, messages: Iterator[tuple[bytes, bytes]]) -> None:
@@ -84,8 +74,3 @@ def _send(producer: Producer, topic: str, messages: Iterator[tuple[bytes, bytes]
             producer.poll(0.5)
             producer.produce(topic, value, key)
     producer.poll(0)
-
-
-def _flush(producer: Producer) -> None:
-    if left := producer.flush(120):
-        raise RuntimeError(f"{left} messages did not reach the broker")

@@ -60,10 +60,18 @@ def cpu_seconds(spark: SparkSession) -> float:
     jvm = spark.sparkContext._jvm
     own = os.times()
     pid = jvm.java.lang.ProcessHandle.current().pid() if jvm else 0
-    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-    # utime and stime in clock ticks: proc(5).
-    ticks = sum(int(field) for field in fields[11:13])
-    return own.user + own.system + ticks / os.sysconf("SC_CLK_TCK")
+    return own.user + own.system + cpu_of(process_fields(pid))
+
+
+def process_fields(pid: int) -> list[str]:
+    """What Linux tells of a process after its name: proc(5), stat."""
+    return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+
+
+def cpu_of(fields: list[str]) -> float:
+    """Seconds of processor, user and system, out of `process_fields`."""
+    # utime and stime in clock ticks.
+    return sum(int(field) for field in fields[11:13]) / os.sysconf("SC_CLK_TCK")
 
 
 def print_table(series: list[Series], base: Series) -> None:

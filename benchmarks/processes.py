@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import cpu_of, process_fields
+
 _POLL_SECONDS = 0.25
-_TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -38,8 +39,8 @@ class Watched:
         """Takes a sample."""
         resident = 0
         for pid, fields in _session(self.process.pid):
-            # utime, stime, rss: proc(5), counted from the field after the name.
-            self._cpu[pid] = (int(fields[11]) + int(fields[12])) / _TICKS
+            self._cpu[pid] = cpu_of(fields)
+            # rss, in pages.
             resident += int(fields[21]) * _PAGE
         self.peak_mebibytes = max(self.peak_mebibytes, resident / 2**20)
 
@@ -53,12 +54,10 @@ class Watched:
         self._done.set()
 
 
-def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Watched:
-    """Starts a program; what it prints as errors goes to the log."""
+def _start(command: Sequence[str], log: Path) -> Watched:
     with log.open("ab") as errors:
         process = subprocess.Popen(
             list(command),
-            env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -69,13 +68,16 @@ def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
     return watched
 
 
-def run(command: Sequence[str], environment: Mapping[str, str], log: Path) -> tuple[Watched, dict[str, Any]]:
+def run(command: Sequence[str], log: Path) -> tuple[Watched, dict[str, Any]]:
     """Runs a program to its end; returns what was seen of it, and the JSON in its last line.
+
+    Args:
+        log: what it prints as errors is added there.
 
     Raises:
         RuntimeError: it failed; what it printed last is in the message.
     """
-    watched = start(command, environment, log)
+    watched = _start(command, log)
     output, _ = watched.process.communicate()
     watched.end()
     if watched.process.returncode:
@@ -85,18 +87,19 @@ def run(command: Sequence[str], environment: Mapping[str, str], log: Path) -> tu
     return watched, answer
 
 
-def size_of(folder: Path, pattern: str = "*.parquet") -> int:
-    """Bytes of the files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob(pattern))
+def size_of(folder: Path) -> int:
+    """Bytes of the Parquet files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*.parquet"))
 
 
 def _session(leader: int) -> list[tuple[int, list[str]]]:
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
+        pid = int(path.parent.name)
         try:
-            fields = path.read_text("utf-8").rpartition(")")[2].split()
+            fields = process_fields(pid)
         except OSError:
             continue
         if int(fields[3]) == leader:
-            found.append((int(path.parent.name), fields))
+            found.append((pid, fields))
     return found

@@ -15,11 +15,8 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from benchmarks.load import fill
+from benchmarks.load import backlog, fill_bronze
 from benchmarks.measure import Series, cpu_seconds, print_table
-from sluice.embedded.broker import start_broker, stop_broker
-from sluice.embedded.topics import create_topic
-from sluice.pipelines.driver import Driver, StopSignal
 from sluice.pipelines.kept import kept_in_memory
 from sluice.pipelines.reader import open_reader
 from sluice.pipelines.repeats import find_repeats
@@ -40,20 +37,18 @@ from sluice.transforms.silver import ACCEPTED, Promotion, flag_records, select_r
 
 ABOUT = "the steps of silver and gold, each by itself"
 EVENTS = 1_000_000
-_PARTITIONS = 4
-_TOPIC = "bench.events"
 
 Step = tuple[str, Callable[[], object]]
 
 
 def run(folder: Path, events: int, runs: int) -> list[Series]:
     """Measures each step; figures are processor microseconds per event."""
-    options = {"lake.path": str(folder / "lake"), "broker.data_path": str(folder / "broker"), "kafka.topic": _TOPIC}
+    options = {"lake.path": str(folder / "lake"), "broker.data_path": str(folder / "broker")}
     settings = load_settings(options=options, environment={})
     spark = open_session(settings, "benchmarks")
     found = []
     try:
-        _fill_bronze(spark, settings, events)
+        fill_bronze(spark, settings, backlog(events))
         for name, work in _steps(spark, settings, folder):
             series = Series(name)
             for turn in range(runs + 1):
@@ -67,16 +62,6 @@ def run(folder: Path, events: int, runs: int) -> list[Series]:
         spark.stop()
     print_table(found, found[0])
     return found
-
-
-def _fill_bronze(spark: SparkSession, settings: Settings, events: int) -> None:
-    broker = start_broker(settings)
-    try:
-        create_topic(broker.bootstrap_servers, _TOPIC, _PARTITIONS)
-        fill(broker.bootstrap_servers, _TOPIC, events)
-        Driver(spark, settings, broker.bootstrap_servers, StopSignal()).drain(["bronze"])
-    finally:
-        stop_broker(settings.broker.data_path, timeout_seconds=10)
 
 
 def _steps(spark: SparkSession, settings: Settings, folder: Path) -> Iterator[Step]:

@@ -1,6 +1,6 @@
 """Who takes part in `drain`: Sluice, its peers, and what Spark can do at most. Each runs as a process of its own.
 
-A contender is a module with `NAME`, `WHAT` and `open_contender(task)`, a context manager that gives a function from a
+A contender is a module with `NAME` and `open_contender(task)`, a context manager that gives a function from a
 topic and an empty folder to the seconds that each part of the work took. It is called for a short topic first, which
 warms up, then for the long one.
 """

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 NAME = "Flink SQL"
-WHAT = "parsed leniently, first of each key into nothing; in a second pass 1-minute aggregates into Parquet"
 _SOURCE = """
 CREATE TABLE {name} (
   device_id STRING, id STRING, event_id STRING, `timestamp` STRING, dt STRING, temperature DOUBLE, humidity DOUBLE,

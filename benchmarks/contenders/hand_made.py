@@ -19,7 +19,6 @@ from deltalake import DeltaTable, write_deltalake
 from benchmarks.contenders import Task
 
 NAME = "hand-made script"
-WHAT = "parsed leniently, deduplicated within a batch, 1-minute aggregates"
 _BATCH = 100_000
 _SCHEMA = {
     "device_id": pl.String,

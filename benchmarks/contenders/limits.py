@@ -18,7 +18,6 @@ from sluice.sources.kafka import spark_options
 from sluice.transforms.fields import JSON_OPTIONS, json_schema
 
 NAME = "limits of Spark"
-WHAT = "Kafka to nothing; from_json to nothing; ready rows to Parquet"
 
 
 @contextmanager

@@ -21,7 +21,6 @@ from benchmarks.contenders import Task
 from sluice.settings import load_settings
 
 NAME = "plain PySpark job"
-WHAT = "raw, parsed leniently, deduplicated within a watermark, 1-minute aggregates"
 _SCHEMA = (
     "schema_version int, device_id string, id string, event_id string, timestamp timestamp, dt timestamp,"
     " temperature double, humidity double, pressure double, battery_level double, value double, status string,"

@@ -14,7 +14,6 @@ from sluice.session import open_session
 from sluice.settings import load_settings
 
 NAME = "Sluice"
-WHAT = "raw, parsed, gated, deduplicated exactly, 1-minute aggregates"
 
 
 @contextmanager

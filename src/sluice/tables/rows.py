@@ -108,7 +108,11 @@ def append_rows(rows: Iterable[Mapping[str, Any]], lake: Lake, table: Table, tra
 
 
 def append_collected(frame: DataFrame, lake: Lake, table: Table, transaction: Transaction) -> None:
-    """As `delta.append`, for the columns of the table and rows that fit into memory."""
+    """Appends the rows of a frame once, however often the batch is replayed; they must fit into memory.
+
+    Args:
+        frame: the columns of the table.
+    """
     target = deltalake.DeltaTable(lake.table_path(table))
     if done := mark_of(target, table, transaction):
         deltalake.write_deltalake(target, collected(frame, table), mode="append", commit_properties=done)
