@@ -10,7 +10,7 @@ build=build/lock
 # setuptools builds the editable install, without a download of its own.
 echo 'setuptools >=77' | "$build/bin/uv" pip compile --quiet pyproject.toml - \
     --universal --python-version 3.10 --generate-hashes \
-    --extra test --extra lint --extra notebooks --extra bench \
+    --extra test --extra lint --extra notebooks --extra serving --extra bench \
     --no-emit-index-url --no-emit-find-links --no-emit-build-options \
     --custom-compile-command 'make lock' --output-file requirements.lock "$@"
 infra/setup.sh --lock-jars
