@@ -26,11 +26,13 @@ ALLOWED: dict[str, set[str]] = {
     "java": LEAVES,
     "transforms": {"errors", "schemas"},
     **{name: {"errors", "schemas", "settings"} for name in ("quality", "sources", "tables", "simulator")},
-    "embedded": {"errors", "schemas", "settings", "java"},
+    "embedded": {"errors", "schemas", "sections", "settings", "java"},
     # It makes the lake's tables queryable by name, so it must know where in a lake they lie: Lake, nothing of Delta.
     "session": {"errors", "schemas", "settings", "java", "tables.lake"},
 }
-ALLOWED["alerting"] = ALLOWED["serving"] = {"errors", "schemas", "settings", "tables"}
+ALLOWED["serving"] = {"errors", "schemas", "sections", "settings", "tables"}
+# It consumes and sends messages of its own: Kafka through sources, and reads tables as serving does.
+ALLOWED["alerting"] = {*ALLOWED["serving"], "serving", "sources"}
 BELOW_PIPELINES = {*ALLOWED}
 ALLOWED["pipelines"] = BELOW_PIPELINES
 ALLOWED["commands"] = {*BELOW_PIPELINES, "pipelines"}

@@ -1,14 +1,92 @@
-"""Sections of the settings that stand apart from the others; settings.py puts all of them together."""
+"""The sections of the settings, each with its keys, types and bounds; settings.py puts them together and reads them."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
+
+TOPIC_PATTERN = r"^[A-Za-z0-9._-]{1,249}$"
 
 
 class Section(BaseModel):
     """One section: no unknown keys, no changes, no NaN."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class LakeSettings(Section):
+    path: Path
+
+
+class KafkaSettings(Section):
+    bootstrap_servers: str | None
+    topic: str = Field(pattern=TOPIC_PATTERN)
+    options: dict[str, str]
+    wait_seconds: float = Field(ge=0)
+
+
+class BrokerSettings(Section):
+    data_path: Path
+    port: int = Field(ge=0, le=65535)
+    partitions: int = Field(ge=1, le=1000)
+    heap_megabytes: int = Field(ge=128)
+    max_message_bytes: int = Field(ge=1024)
+
+
+class SparkSettings(Section):
+    master: str
+    driver_memory_megabytes: int = Field(ge=512)
+    shuffle_partitions: int = Field(ge=0)
+    java_options: str
+    jars_path: Path
+
+
+class FileSettings(Section):
+    path: Path
+
+
+class BronzeSettings(Section):
+    trigger_seconds: float = Field(ge=0)
+    max_records_per_batch: int = Field(ge=1)
+
+
+class SilverSettings(Section):
+    trigger_seconds: float = Field(ge=0)
+    max_megabytes_per_batch: int = Field(ge=1)
+    max_message_bytes: int = Field(ge=1)
+    max_nesting: int = Field(ge=1, le=500)
+    max_text_characters: int = Field(ge=1)
+    max_id_characters: int = Field(ge=1)
+    late_after_seconds: float = Field(gt=0)
+
+
+class QuarantineSettings(Section):
+    publish_topic: str | None = Field(pattern=TOPIC_PATTERN)
+    publish_stages: tuple[Literal["parse", "rules", "deduplicate"], ...] = Field(min_length=1)
+
+
+class GoldSettings(Section):
+    trigger_seconds: float = Field(ge=0)
+    max_megabytes_per_batch: int = Field(ge=1)
+    scores_every_seconds: float = Field(gt=0)
+
+
+class GateSettings(Section):
+    holds_to_open: int = Field(ge=1)
+    probe_after_seconds: float = Field(gt=0)
+    notice_after_hours: float = Field(gt=0)
+    keep_results: int = Field(ge=1)
+    candidate_path: Path | None
+
+
+class DocsSettings(Section):
+    max_promotions: int = Field(ge=1)
+
+
+class RunSettings(Section):
+    stop_grace_seconds: float = Field(ge=0)
 
 
 class MaintainSettings(Section):

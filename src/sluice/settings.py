@@ -10,17 +10,31 @@ import os
 import reprlib
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from sluice.errors import SettingsInvalid, YamlInvalid
-from sluice.sections import MaintainSettings, Section
+from sluice.sections import (
+    BrokerSettings,
+    BronzeSettings,
+    DocsSettings,
+    FileSettings,
+    GateSettings,
+    GoldSettings,
+    KafkaSettings,
+    LakeSettings,
+    MaintainSettings,
+    QuarantineSettings,
+    RunSettings,
+    Section,
+    SilverSettings,
+    SparkSettings,
+)
 
 ENVIRONMENT_PREFIX = "SLUICE_"
 RESERVED_VARIABLES = frozenset({"SLUICE_HOME"})  # of the prefix, and no settings
-TOPIC_PATTERN = r"^[A-Za-z0-9._-]{1,249}$"
 MAX_YAML_BYTES, MAX_YAML_ALIASES = 16 * 1024 * 1024, 100
 # Settings that are paths, and therefore relative to where they were written.
 PATH_SETTINGS = (
@@ -33,79 +47,6 @@ PATH_SETTINGS = (
     "queries.path",
     "gate.candidate_path",
 )
-
-
-class LakeSettings(Section):
-    path: Path
-
-
-class KafkaSettings(Section):
-    bootstrap_servers: str | None
-    topic: str = Field(pattern=TOPIC_PATTERN)
-    options: dict[str, str]
-    wait_seconds: float = Field(ge=0)
-
-
-class BrokerSettings(Section):
-    data_path: Path
-    port: int = Field(ge=0, le=65535)
-    partitions: int = Field(ge=1, le=1000)
-    heap_megabytes: int = Field(ge=128)
-    max_message_bytes: int = Field(ge=1024)
-
-
-class SparkSettings(Section):
-    master: str
-    driver_memory_megabytes: int = Field(ge=512)
-    shuffle_partitions: int = Field(ge=0)
-    java_options: str
-    jars_path: Path
-
-
-class FileSettings(Section):
-    path: Path
-
-
-class BronzeSettings(Section):
-    trigger_seconds: float = Field(ge=0)
-    max_records_per_batch: int = Field(ge=1)
-
-
-class SilverSettings(Section):
-    trigger_seconds: float = Field(ge=0)
-    max_megabytes_per_batch: int = Field(ge=1)
-    max_message_bytes: int = Field(ge=1)
-    max_nesting: int = Field(ge=1, le=500)
-    max_text_characters: int = Field(ge=1)
-    max_id_characters: int = Field(ge=1)
-    late_after_seconds: float = Field(gt=0)
-
-
-class QuarantineSettings(Section):
-    publish_topic: str | None = Field(pattern=TOPIC_PATTERN)
-    publish_stages: tuple[Literal["parse", "rules", "deduplicate"], ...] = Field(min_length=1)
-
-
-class GoldSettings(Section):
-    trigger_seconds: float = Field(ge=0)
-    max_megabytes_per_batch: int = Field(ge=1)
-    scores_every_seconds: float = Field(gt=0)
-
-
-class GateSettings(Section):
-    holds_to_open: int = Field(ge=1)
-    probe_after_seconds: float = Field(gt=0)
-    notice_after_hours: float = Field(gt=0)
-    keep_results: int = Field(ge=1)
-    candidate_path: Path | None
-
-
-class DocsSettings(Section):
-    max_promotions: int = Field(ge=1)
-
-
-class RunSettings(Section):
-    stop_grace_seconds: float = Field(ge=0)
 
 
 class Settings(Section):

@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 
 from sluice.errors import BrokerFailed
-from sluice.settings import BrokerSettings
+from sluice.sections import BrokerSettings
 
 HOST = "127.0.0.1"
 _MEBIBYTE = 1024 * 1024

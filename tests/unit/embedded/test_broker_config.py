@@ -7,7 +7,7 @@ import pytest
 
 from sluice.embedded.broker_config import Ports, choose_ports, logging_properties, server_properties
 from sluice.errors import BrokerFailed
-from sluice.settings import BrokerSettings
+from sluice.sections import BrokerSettings
 
 
 def settings(**values: object) -> BrokerSettings:
