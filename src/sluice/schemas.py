@@ -417,6 +417,43 @@ OPS_CONFIGS = Table(
     ("kind", "first_used_at"),
 )
 
+# One row an alert, as its last message of state said; written by the alert log alone.
+ALERT_FIRING, ALERT_ACKNOWLEDGED, ALERT_RESOLVED = ALERT_STATUSES = ("firing", "acknowledged", "resolved")
+GOLD_ALERTS = Table(
+    "gold",
+    "alerts",
+    (
+        ("alert_id", "string"),
+        ("rule_id", "string"),
+        ("severity", "string"),
+        # A device's id, or what else the rule watches: gate:silver, gate:gold.
+        ("subject", "string"),
+        ("device_id", "string"),
+        ("customer", "string"),
+        ("site", "string"),
+        ("metric", "string"),
+        ("status", "string"),
+        ("threshold", "double"),
+        ("first_value", "double"),
+        ("last_value", "double"),
+        ("first_event_time", "timestamp"),
+        ("last_event_time", "timestamp"),
+        ("signal_count", "bigint"),
+        ("text", "string"),
+        ("runbook", "string"),
+        ("opened_at", "timestamp"),
+        ("acknowledged_at", "timestamp"),
+        ("acknowledged_by", "string"),
+        ("acknowledged_why", "string"),
+        ("resolved_at", "timestamp"),
+        ("resolved_why", "string"),
+        ("updated_at", "timestamp"),
+        ("alert_date", "date"),
+    ),
+    "alert_date",
+    ("alert_id", "device_id", "status", "first_event_time"),
+)
+
 # What is no longer there, and audits must not look for: made when the first such thing happens.
 OPS_FLOORS = Table(
     "ops",
@@ -455,4 +492,4 @@ LEDGERS = {"silver": OPS_SILVER_PROMOTIONS, "gold": OPS_GOLD_PROMOTIONS}
 HELD_TABLES = {"silver": SILVER_HELD, "gold": GOLD_HELD}
 # The table that a layer reads; bronze reads a topic.
 UPSTREAM = {"silver": BRONZE_EVENTS, "gold": SILVER_READINGS}
-TABLES = (*(table for tables in LAYER_TABLES.values() for table in tables), OPS_FLOORS)
+TABLES = (*(table for tables in LAYER_TABLES.values() for table in tables), GOLD_ALERTS, OPS_FLOORS)
