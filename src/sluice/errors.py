@@ -71,6 +71,14 @@ class RegistryInvalid(UsageError):
     """conf/devices.yaml does not describe devices that can be applied."""
 
 
+class AlertRulesInvalid(UsageError):
+    """conf/alerts.yaml, or what it names, is not as it must be."""
+
+
+class SignalInvalid(SluiceError):
+    """A message in the topic of alerts is no signal."""
+
+
 class SuiteInvalid(UsageError):
     """A file under expectations/ is not a suite that can be applied whole."""
 

@@ -96,3 +96,15 @@ class MaintainSettings(Section):
     bronze_days: int | None = Field(ge=1)
     quarantine_days: int | None = Field(ge=1)
     duplicates_days: int | None = Field(ge=1)
+
+
+class AlertsSettings(Section):
+    """The real-time alert query, and the topics of alerts."""
+
+    path: Path
+    processed_topic: str = Field(pattern=TOPIC_PATTERN)
+    topic: str = Field(pattern=TOPIC_PATTERN)
+    dead_letter_topic: str = Field(pattern=TOPIC_PATTERN)
+    state_topic: str = Field(pattern=TOPIC_PATTERN)
+    duration_seconds: float = Field(ge=5)
+    watch_seconds: float = Field(gt=0)

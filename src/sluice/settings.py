@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from sluice.errors import SettingsInvalid, YamlInvalid
 from sluice.sections import (
+    AlertsSettings,
     BrokerSettings,
     BronzeSettings,
     DocsSettings,
@@ -46,6 +47,7 @@ PATH_SETTINGS = (
     "expectations.path",
     "queries.path",
     "gate.candidate_path",
+    "alerts.path",
 )
 
 
@@ -68,6 +70,7 @@ class Settings(Section):
     run: RunSettings
     docs: DocsSettings
     maintain: MaintainSettings
+    alerts: AlertsSettings
 
 
 # Of a value that is wrong: enough to know it by, however much it holds.

@@ -1,0 +1,76 @@
+"""The alert rules of conf/alerts.yaml as frozen values; what is wrong with a file is known before anything starts.
+
+    channels:
+      log: {type: file, path: var/alerts.jsonl}
+    rules:
+      - id: hot
+        type: threshold
+        severity: critical
+        metric: temperature_celsius
+        above: 60
+        clear_below: 55
+        text: "{device_id}: {metric} is {value}, above {threshold}"
+        channels: [log]
+
+Reads nothing: the content comes as a mapping.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from sluice.alerting.rule_types import AnyRule
+from sluice.errors import AlertRulesInvalid
+
+_RULE: TypeAdapter[AnyRule] = TypeAdapter(AnyRule)
+
+
+def parse_rules(entries: Any, channels: Mapping[str, object], origin: str) -> tuple[AnyRule, ...]:
+    """The rules in the list `rules` of conf/alerts.yaml, in its order.
+
+    Args:
+        channels: by name, what rules may name.
+        origin: the file's name, for errors.
+
+    Raises:
+        AlertRulesInvalid: names the file, the rule and every key that is unknown, missing or wrong; also for an
+            id that stands there twice and a channel that is not defined.
+    """
+    if not isinstance(entries, list):
+        raise AlertRulesInvalid(f"{origin}: rules must be a list", "write `rules: []` for none")
+    rules = tuple(_parse_rule(entry, f"{origin}: rules[{index}]") for index, entry in enumerate(entries))
+    for name, count in Counter(rule.id for rule in rules).items():
+        if count > 1:
+            raise AlertRulesInvalid(f"{origin}: the rule id {name!r} stands there {count} times", "rename all but one")
+    for rule in rules:
+        for name in rule.channels:
+            if name not in channels:
+                known = ", ".join(channels) or "none"
+                raise AlertRulesInvalid(
+                    f"{origin}: rule {rule.id} names the channel {name!r}", f"defined channels: {known}"
+                )
+    return rules
+
+
+def _parse_rule(entry: Any, where: str) -> AnyRule:
+    named = entry.get("id") if isinstance(entry, Mapping) else None
+    try:
+        return _RULE.validate_python(entry)
+    except ValidationError as error:
+        raise AlertRulesInvalid(
+            f"{where}{f' ({named})' if named else ''}: {describe(error)}", "mend the file"
+        ) from None
+
+
+def describe(error: ValidationError) -> str:
+    """What is wrong, key by key, in one line."""
+    facts = []
+    for problem in error.errors(include_url=False):
+        # The first part is the rule's type, by which its form was chosen.
+        key = ".".join(str(part) for part in problem["loc"][1:])
+        facts.append(f"{key}: {problem['msg']}" if key else problem["msg"])
+    return "; ".join(facts)
