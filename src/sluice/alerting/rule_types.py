@@ -183,7 +183,7 @@ class Gate(Rule):
     """A gate that holds a batch, or whose breaker is open; the subject is `gate:<layer>`."""
 
     type: Literal["gate"]
-    on: tuple[Literal["hold", "breaker_open"], ...] = Field(min_length=1)
+    when: tuple[Literal["hold", "breaker_open"], ...] = Field(min_length=1)
     layers: tuple[Layer, ...] = ("silver", "gold")
 
 
