@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 ALLOWED["serving"] = {"errors", "schemas", "sections", "settings", "tables"}
 # It consumes and sends messages of its own: Kafka through sources, and reads tables as serving does.
-ALLOWED["alerting"] = {*ALLOWED["serving"], "serving", "sources"}
+ALLOWED["alerting"] = {*ALLOWED["serving"], "serving", "sources", "transforms.registry"}
 BELOW_PIPELINES = {*ALLOWED}
 ALLOWED["pipelines"] = BELOW_PIPELINES
 ALLOWED["commands"] = {*BELOW_PIPELINES, "pipelines"}

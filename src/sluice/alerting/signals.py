@@ -11,11 +11,12 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sluice.errors import SignalInvalid
 
-RAISE, CLEAR = "raise", "clear"
+RAISE: Final = "raise"
+CLEAR: Final = "clear"
 _SEPARATOR = "\x1f"
 _TEXTS = ("signal_id", "kind", "rule_id", "severity", "subject", "event_time")
 _OPTIONAL_TEXTS = ("device_id", "customer", "site", "metric", "event_id", "coordinates")
