@@ -19,6 +19,7 @@ from sluice.commands import (
     generate,
     importing,
     maintain,
+    publish,
     quarantine,
     query,
     recover,
@@ -74,6 +75,7 @@ for module in (
     recover,
     maintain,
     replay,
+    publish,
 ):
     module.register(app)
 

@@ -163,6 +163,26 @@ def naming_full_disk() -> Iterator[None]:
         raise full from error
 
 
+class StoreDown(DependencyError):
+    """The database that is published to cannot be reached, or gave up in the middle."""
+
+
+class StoreLocked(DependencyError):
+    """Another process publishes or exports to the same place."""
+
+
+class StoreRefused(SluiceError):
+    """The database that is published to holds something else, or refuses what is asked of it."""
+
+
+class DsnInvalid(UsageError):
+    """What says where the database is cannot be used; it is not shown, as it may hold a password."""
+
+
+class ExportInvalid(UsageError):
+    """What to export, or what to verify, cannot be used as it is given."""
+
+
 class LayerLocked(DependencyError):
     """Another process owns the layer."""
 

@@ -108,3 +108,20 @@ class AlertsSettings(Section):
     state_topic: str = Field(pattern=TOPIC_PATTERN)
     duration_seconds: float = Field(ge=5)
     watch_seconds: float = Field(gt=0)
+
+
+class PublishSettings(Section):
+    """Where `sluice publish` puts gold's tables for programs that ask a database."""
+
+    path: Path
+    dsn_path: Path | None
+    schema_name: str = Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    retention_days: int | None = Field(ge=1)
+    chunk_days: int = Field(ge=1)
+    compress_after_days: int | None = Field(ge=1)
+
+
+class ExportSettings(Section):
+    path: Path
+    format: Literal["parquet", "csv"]
+    escape_formulas: bool

@@ -21,12 +21,14 @@ from sluice.sections import (
     BrokerSettings,
     BronzeSettings,
     DocsSettings,
+    ExportSettings,
     FileSettings,
     GateSettings,
     GoldSettings,
     KafkaSettings,
     LakeSettings,
     MaintainSettings,
+    PublishSettings,
     QuarantineSettings,
     RunSettings,
     Section,
@@ -35,7 +37,7 @@ from sluice.sections import (
 )
 
 ENVIRONMENT_PREFIX = "SLUICE_"
-RESERVED_VARIABLES = frozenset({"SLUICE_HOME"})  # of the prefix, and no settings
+RESERVED_VARIABLES = frozenset({"SLUICE_HOME", "SLUICE_PUBLISH_DSN"})  # of the prefix, and no settings
 MAX_YAML_BYTES, MAX_YAML_ALIASES = 16 * 1024 * 1024, 100
 # Settings that are paths, and therefore relative to where they were written.
 PATH_SETTINGS = (
@@ -48,6 +50,9 @@ PATH_SETTINGS = (
     "queries.path",
     "gate.candidate_path",
     "alerts.path",
+    "publish.path",
+    "publish.dsn_path",
+    "export.path",
 )
 
 
@@ -71,6 +76,8 @@ class Settings(Section):
     docs: DocsSettings
     maintain: MaintainSettings
     alerts: AlertsSettings
+    publish: PublishSettings
+    export: ExportSettings
 
 
 # Of a value that is wrong: enough to know it by, however much it holds.

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -80,6 +80,42 @@ def next_with_rows(lake: Lake, table: Table, version: int, newest: int) -> int:
         if any(file.get("dataChange", True) for file in added):
             return each
     return max(version, newest + 1)
+
+
+class NetFiles(NamedTuple):
+    """The files by which two versions of a table differ, each in a fixed order."""
+
+    added: list[Path]
+    removed: list[Path]
+
+
+def net_files(folder: Path, after: int, upto: int) -> NetFiles | None:
+    """The files that one version of a table has and an earlier one had not, and the other way round.
+
+    The rows in which the versions differ are in them, among others that both have: of files that were rewritten or
+    compacted.
+
+    Args:
+        folder: where the table lies.
+
+    Returns:
+        None where it cannot be told: a commit or a file is gone, or `after` lies in the future.
+    """
+    if after > upto:
+        return None
+    added: set[str] = set()
+    removed: set[str] = set()
+    try:
+        for version in range(after + 1, upto + 1):
+            actions = list(_actions(folder / "_delta_log", version))
+            for path in [action["remove"]["path"] for action in actions if "remove" in action]:
+                added.discard(path) if path in added else removed.add(path)
+            for path in [action["add"]["path"] for action in actions if "add" in action]:
+                removed.discard(path) if path in removed else added.add(path)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    found = NetFiles(*(sorted(folder / unquote(path) for path in paths) for paths in (added, removed)))
+    return found if all(path.is_file() for paths in found for path in paths) else None
 
 
 def files_at(lake: Lake, table: Table, version: int) -> list[Path] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+from collections.abc import Sequence
 from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,21 @@ def open_dataset(table: DeltaTable, folder: str | Path) -> pyarrow.dataset.FileS
     spark_times = pyarrow.dataset.ParquetReadOptions(coerce_int96_timestamp_unit="us")
     files = pyarrow.fs.SubTreeFileSystem(str(folder), pyarrow.fs.LocalFileSystem())
     return _with_safe_bounds(table.to_pyarrow_dataset(filesystem=files, parquet_read_options=spark_times))
+
+
+def open_files(paths: Sequence[Path], schema: pa.Schema) -> pyarrow.dataset.Dataset:
+    """Some files of a Delta table as an Arrow dataset, without its partition columns; reads times as `open_dataset`.
+
+    Args:
+        schema: the columns to read; one that a file lacks is null there.
+    """
+    import pyarrow.dataset
+
+    spark_times = pyarrow.dataset.ParquetReadOptions(coerce_int96_timestamp_unit="us")
+    form = pyarrow.dataset.ParquetFileFormat(read_options=spark_times)
+    if not paths:
+        return pyarrow.dataset.dataset(schema.empty_table())
+    return pyarrow.dataset.dataset([str(path) for path in paths], schema=schema, format=form)
 
 
 def connect() -> duckdb.DuckDBPyConnection:
