@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import shutil
 import signal
@@ -38,7 +37,7 @@ class Server:
 
 def find_programs() -> Path | None:
     """The folder with initdb and postgres; None where there is none."""
-    for folder in ["/usr/local/bin", *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)]:
+    for folder in ["/usr/local/bin", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)]:
         if all((Path(folder) / name).exists() for name in ("initdb", "postgres")):
             return Path(folder)
     found = shutil.which("initdb")
@@ -76,7 +75,7 @@ def running_server(programs: Path, folder: Path) -> Iterator[Server]:
     )
     options = ("listen_addresses=", f"unix_socket_directories={folder}", "fsync=off", "shared_buffers=16MB")
     given = [part for option in options for part in ("-c", option)]
-    log = (folder.parent / f"{folder.name}.log").open("w")
+    log = (folder / "log").open("w")
     process = subprocess.Popen(
         [*user, str(programs / "postgres"), "-D", str(data), *given], stdout=log, stderr=log, cwd=folder
     )

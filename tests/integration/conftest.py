@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.postgres_server import Server, find_programs, running_server
 from tests.spark_options import OF_A_PROCESS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,3 +43,18 @@ def sluice(tmp_path: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A real PostgreSQL server of the tests' own; use schemas or databases of your own."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("there is no PostgreSQL server here: neither initdb nor postgres was found")
+    # Not below pytest's folder: the account that the server runs as could not enter it, and its path is too long.
+    folder = Path(tempfile.mkdtemp(prefix="sluice-pg-"))
+    try:
+        with running_server(programs, folder) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

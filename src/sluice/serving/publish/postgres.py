@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -33,7 +34,8 @@ _TYPES = {
 }
 _CONNECT_SECONDS = 10
 # A publisher that was killed while it waited for a lock would otherwise hold its own until it got the other.
-_SESSION = ("SET TIME ZONE 'UTC'", "SET client_connection_check_interval = '2s'")
+_SESSION = ("SET TIME ZONE 'UTC'", "SET client_connection_check_interval = '1s'")
+_PATIENCE_SECONDS, _POLL_SECONDS = 2.5, 0.1
 _LONGEST_ERROR = 500
 
 
@@ -90,8 +92,12 @@ class PostgresStore:
             self._connection.execute(text)
         digest = hashlib.sha256(f"sluice publish {self._settings.schema_name}".encode()).digest()
         key = int.from_bytes(digest[:8], "big", signed=True)
-        row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
-        if row is None or not row[0]:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        # The server may still be about to find out that a publisher before this one was killed.
+        while not self.rows("SELECT pg_try_advisory_lock(%s)", [key])[0][0]:
+            if time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+                continue
             raise StoreLocked(
                 f"another process publishes to the schema {self._settings.schema_name} of the {self.name}",
                 "let it do the work, or stop it first",
@@ -171,6 +177,9 @@ class PostgresStore:
 
     def close(self) -> None:
         """Ends the session, and with it its lock."""
+        # Closing alone would leave the lock until the server has seen to it.
+        with suppress(psycopg.Error):
+            self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()
 
 

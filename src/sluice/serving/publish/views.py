@@ -16,8 +16,10 @@ LEFT JOIN {prefix}"devices" d ON d.device_id = l.device_id AND d.metric = l.metr
 
 _HOURLY = """\
 SELECT {hour} AS bucket, device_id, metric, max(unit) AS unit, count(*) AS minutes,
-    CAST(sum(reading_count) AS bigint) AS reading_count, sum(value_mean * reading_count) / sum(reading_count) AS value_mean,
-    min(value_min) AS value_min, max(value_max) AS value_max, CAST(sum(out_of_range_count) AS bigint) AS out_of_range_count
+    CAST(sum(reading_count) AS bigint) AS reading_count,
+    sum(value_mean * reading_count) / sum(reading_count) AS value_mean,
+    min(value_min) AS value_min, max(value_max) AS value_max,
+    CAST(sum(out_of_range_count) AS bigint) AS out_of_range_count
 FROM {prefix}"readings_1min"
 GROUP BY {hour}, device_id, metric"""
 
