@@ -15,6 +15,7 @@ from sluice.commands import (
     demo,
     docs,
     doctor,
+    export,
     gate,
     generate,
     importing,
@@ -76,6 +77,7 @@ for module in (
     maintain,
     replay,
     publish,
+    export,
 ):
     module.register(app)
 

@@ -1,0 +1,1 @@
+"""Tables as files for other people: one per day and customer, whole or not at all, with a manifest and checksums."""
