@@ -24,9 +24,9 @@ class Server:
 
     folder: Path
 
-    def dsn(self, database: str = "postgres", password: str | None = PASSWORD) -> str:
-        secret = f" password={password}" if password is not None else ""
-        return f"host={self.folder} port=5432 dbname={database} user=sluice{secret}"
+    def dsn(self, database: str = "postgres") -> str:
+        """Where a database is, for its owner; with the password."""
+        return f"host={self.folder} port=5432 dbname={database} user=sluice password={PASSWORD}"
 
     def new_database(self, name: str) -> str:
         """The DSN of a database made just now."""

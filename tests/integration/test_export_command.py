@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.integration.conftest import BIN, ROOT, Run, environment
+from tests.integration.conftest import BIN, ROOT, environment
 from tests.unit.serving.lake_builder import append, at, build_lake, reading
 
 from sluice.cli import run_command
@@ -113,7 +113,7 @@ def test_what_is_asked_for_wrongly_is_one_line(
     assert second.startswith("  next: ")
 
 
-def test_an_export_that_follows_takes_up_what_comes_and_stops_when_told(lake: Path, sluice: Run) -> None:
+def test_an_export_that_follows_takes_up_what_comes_and_stops_when_told(lake: Path) -> None:
     out = lake.parent / "out"
     command = [str(BIN / "sluice"), "export", "--table", SILVER, "--every", "0.1", "--json"]
     given = environment(lake__path=lake, export__path=out)
