@@ -59,8 +59,11 @@ def test_the_file_fits_the_compose_specification() -> None:
     assert [f"{list(error.path)}: {error.message}" for error in validator.iter_errors(COMPOSE)] == []
 
 
-def test_there_are_kafka_spark_three_jobs_and_jupyter() -> None:
-    assert list(SERVICES) == ["kafka", "topics", "spark-master", "spark-worker", *JOBS, "jupyter"]
+def test_there_are_kafka_spark_three_jobs_jupyter_and_on_request_postgres() -> None:
+    assert list(SERVICES) == ["kafka", "topics", "spark-master", "spark-worker", *JOBS, "jupyter", "postgres"]
+    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
+        "postgres": ["publish"]
+    }
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -83,7 +86,7 @@ def test_a_service_waits_for_others_by_the_condition_they_can_meet(name: str) ->
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_an_image_is_pinned_by_its_version(name: str) -> None:
-    assert re.fullmatch(r"[a-z/]+:\d+\.\d+\.\d+", SERVICES[name]["image"])
+    assert re.fullmatch(r"[a-z/]+:\d+\.\d+\.\d+(-pg\d+)?", SERVICES[name]["image"])
 
 
 def test_our_image_carries_our_version_and_kafka_that_of_the_pinned_jars() -> None:
@@ -102,6 +105,7 @@ def test_ports_are_published_on_this_machine_only() -> None:
         "kafka": ["127.0.0.1:9092:9092"],
         "spark-master": ["127.0.0.1:8080:8080"],
         "jupyter": ["127.0.0.1:8888:8888"],
+        "postgres": ["127.0.0.1:5432:5432"],
     }
 
 
@@ -109,20 +113,23 @@ def test_no_secret_stands_in_the_files() -> None:
     secret = re.compile(r"password|passwd|secret|token|credential|private_key", re.IGNORECASE)
     found = {key: value for name in SERVICES for key, value in environment(name).items() if secret.search(key)}
 
-    assert list(found) == ["JUPYTER_TOKEN"]
-    # `:?` lets compose refuse to start without a value.
+    assert list(found) == ["JUPYTER_TOKEN", "POSTGRES_PASSWORD"]
+    # `:?` lets compose refuse to start without a value; PostgreSQL, which most do not start, refuses by itself.
     assert found["JUPYTER_TOKEN"].startswith("${JUPYTER_TOKEN:?")
-    assert "JUPYTER_TOKEN=\n" in (ROOT / "infra" / ".env.example").read_text("utf-8")
+    assert found["POSTGRES_PASSWORD"] == "${POSTGRES_PASSWORD:-}"
+    assert [line for line in (ROOT / "infra" / ".env.example").read_text("utf-8").split() if line[-1] == "="] == [
+        f"{name}=" for name in found
+    ]
     assert ".env" in (ROOT / "infra" / ".gitignore").read_text("utf-8").split()
     words = [word for name in SERVICES for word in (*SERVICES[name].get("command", []), *environment(name))]
-    assert [word for word in words if secret.search(str(word)) and word != "JUPYTER_TOKEN"] == []
+    assert [word for word in words if secret.search(str(word)) and word not in found] == []
 
 
 def test_the_lake_is_one_volume_at_one_path_and_every_volume_is_declared() -> None:
     mounts = {name: [mount.split(":")[:2] for mount in SERVICES[name].get("volumes", [])] for name in SERVICES}
     named = {source for each in mounts.values() for source, _ in each if not source.startswith(".")}
 
-    assert named == set(COMPOSE["volumes"]) == {"kafka-data", "lake"}
+    assert named == set(COMPOSE["volumes"]) == {"kafka-data", "lake", "postgres-data"}
     assert {name: target for name in OURS for source, target in mounts[name] if source == "lake"} == dict.fromkeys(
         OURS, "/lake"
     )
