@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from sluice.schemas import SILVER_DUPLICATES, SILVER_READINGS
-from sluice.tables.changes import appended_files, changed_days, files_at
+from sluice.tables.changes import NetFiles, appended_files, changed_days, files_at, net_files
 from sluice.tables.lake import Lake
 
 FIRST = datetime(2024, 1, 1, 23, 59, 59, 999_999, tzinfo=timezone.utc)
@@ -104,3 +104,37 @@ def test_files_of_a_partitioned_table_are_found_whatever_its_partitions_are_call
     for files in (appended_files(lake, SILVER_READINGS, 0), files_at(lake, SILVER_READINGS, 0)):
         assert files is not None
         assert [file.exists() for file in files] == [True]
+
+
+def names(found: NetFiles | None) -> tuple[int, int]:
+    assert found is not None
+    assert all(path.is_file() for paths in found for path in paths)
+    return len(found.added), len(found.removed)
+
+
+def test_files_that_came_and_went_between_two_versions_are_no_difference(lake: Lake) -> None:
+    folder = Path(lake.table_path(SILVER_DUPLICATES))
+    write(lake, FIRST)
+    write(lake, FIRST)
+    write(lake, FIRST)
+    table = DeltaTable(folder)
+    table.optimize.compact()
+    table.delete()
+    assert names(net_files(folder, 0, 0)) == (0, 0)
+    assert names(net_files(folder, 0, 2)) == (2, 0)
+    assert names(net_files(folder, 0, 3)) == (1, 1)
+    assert names(net_files(folder, 2, 3)) == (1, 3)
+    assert names(net_files(folder, 0, 4)) == (0, 1)
+    assert names(net_files(folder, 2, 4)) == (0, 3)
+
+
+def test_the_difference_of_versions_is_not_told_without_their_commits_and_files(lake: Lake) -> None:
+    folder = Path(lake.table_path(SILVER_READINGS))
+    write(lake, FIRST, readings=True)
+    write(lake, FIRST + timedelta(days=1), readings=True)
+    assert names(net_files(folder, 0, 1)) == (1, 0)
+    assert net_files(folder, 1, 0) is None
+    assert net_files(folder, 0, 2) is None
+    for file in folder.rglob("event_date=2024-01-02/*.parquet"):
+        file.unlink()
+    assert net_files(folder, 0, 1) is None
