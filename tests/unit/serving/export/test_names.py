@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.serving.export.names import customer_of, folder_of, is_folder
@@ -31,6 +31,7 @@ def test_a_customer_is_a_folder_and_back(customer: str | None, folder: str) -> N
     assert (customer_of(folder), is_folder(folder)) == (customer, True)
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=30) | st.none())
 def test_every_name_comes_back_and_leaves_no_folder(customer: str | None) -> None:
     folder = folder_of(customer)
@@ -40,6 +41,7 @@ def test_every_name_comes_back_and_leaves_no_folder(customer: str | None) -> Non
     assert len(folder) <= 255
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_two_names_are_two_folders_even_where_case_does_not_count(one: str, other: str) -> None:
     assert (folder_of(one).lower() == folder_of(other).lower()) == (one == other)
