@@ -1,0 +1,153 @@
+"""gold/devices: what was registered of each device and metric, and from when to when.
+
+Gold's job compares the registry it was started with once, with what the table says is registered now: what differs or
+is gone is closed, what is new is opened, in one commit. Rows of devices that did not change stay as they are. Which
+registry the table stands for is noted after it: a death between the two repeats work that changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+import deltalake
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sluice.pipelines.rulebook import REGISTRY, Rulebook
+from sluice.schemas import GOLD_DEVICES, OPS_CONFIGS
+from sluice.settings import Settings
+from sluice.tables.coverage import DEVICES, Coverage, read_coverage, write_coverage
+from sluice.tables.delta import current_version
+from sluice.tables.lake import Lake
+from sluice.tables.reading import connect, open_dataset
+from sluice.tables.rows import arrow_schema, read_rows, replace_all
+from sluice.transforms.registry import Registry
+
+logger = logging.getLogger("sluice")
+_KEY = ("device_id", "metric")
+# What opens a new row where it changes.
+REGISTERED = (
+    *("customer", "site", "latitude", "longitude", "expected_interval_seconds"),
+    *("unit", "min", "max"),
+)
+_MET = " AND ".join(f"k.{name} = r.{name}" for name in _KEY)
+_SAME = " AND ".join(f"k.{name} IS NOT DISTINCT FROM r.{name}" for name in (*_KEY, *REGISTERED))
+_STANDS = f"EXISTS (FROM registered AS r WHERE {_SAME})"
+_NEW = f"SELECT r.* FROM registered AS r ANTI JOIN (FROM known WHERE valid_to IS NULL) AS k ON {_SAME}"  # noqa: S608 (our own names)
+_CLOSED = f"SELECT k.* FROM known AS k ANTI JOIN registered AS r ON {_SAME} WHERE k.valid_to IS NULL"  # noqa: S608
+_COUNT = f"SELECT (SELECT count(*) FROM ({_NEW})), (SELECT count(*) FROM ({_CLOSED}))"  # noqa: S608
+_HISTORY = f"""
+SELECT * FROM known WHERE valid_to IS NOT NULL
+UNION ALL BY NAME
+SELECT k.* FROM known AS k SEMI JOIN registered AS r ON {_SAME} WHERE k.valid_to IS NULL
+UNION ALL BY NAME
+SELECT * REPLACE ($moment AS valid_to) FROM ({_CLOSED})
+UNION ALL BY NAME
+SELECT *, $moment AS valid_from, NULL AS valid_to, $hash AS registry_hash FROM ({_NEW})
+ORDER BY device_id, metric, valid_from
+"""  # noqa: S608 (our own names)
+
+
+def open_devices(settings: Settings, rulebook: Rulebook) -> DeviceHistory:
+    """What keeps gold/devices under a registry.
+
+    Args:
+        rulebook: of gold.
+    """
+    return DeviceHistory(Lake(settings.lake.path), rulebook.registry, rulebook.hashes[REGISTRY])
+
+
+def registered_rows(registry: Registry) -> pa.Table:
+    """A row for each device and metric of a registry: device_id, metric and REGISTERED."""
+    columns: dict[str, list[str | float | None]] = {name: [] for name in (*_KEY, *REGISTERED)}
+    for device in registry.devices:
+        for metric in device.metrics:
+            row = (
+                *(device.device_id, metric.name, device.customer, device.site, device.latitude, device.longitude),
+                *(device.expected_interval_seconds, metric.unit, metric.minimum, metric.maximum),
+            )
+            for column, value in zip(columns.values(), row, strict=True):
+                column.append(value)
+    kinds = arrow_schema(GOLD_DEVICES)
+    return pa.table(columns, pa.schema([kinds.field(name) for name in columns]))
+
+
+class DeviceHistory:
+    """Keeps gold/devices; owned by gold's job.
+
+    Args:
+        registry_hash: of the registry's text.
+        now: the time, UTC.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        registry: Registry,
+        registry_hash: str,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    ) -> None:
+        self._lake = lake
+        self._registry = registry
+        self._hash = registry_hash
+        self._now = now
+        self._is_done = False
+
+    def is_due(self, has_ended: bool) -> bool:  # noqa: ARG002 (as the other parts)
+        """Whether this registry has not been looked at yet; a job keeps the one it was started with."""
+        return not self._is_done
+
+    def bring_up_to_date(self) -> int:
+        """Opens and closes rows; how many devices and metrics are registered otherwise than before."""
+        covered = read_coverage(self._lake, DEVICES)
+        mine = Coverage({GOLD_DEVICES.full_name: current_version(self._lake, GOLD_DEVICES)}, self._hash)
+        changed = 0 if covered == mine else self._update()
+        self._is_done = True
+        return changed
+
+    def _update(self) -> int:
+        connection = connect()
+        target = deltalake.DeltaTable(self._lake.table_path(GOLD_DEVICES))
+        known = open_dataset(target, self._lake.table_path(GOLD_DEVICES)).to_table()
+        # Times as numbers, which need no time zone.
+        connection.register("known", _with_times(known, pa.int64()))
+        connection.register("registered", registered_rows(self._registry))
+        opened, closed = connection.execute(_COUNT).fetchall()[0]
+        if opened or closed:
+            moment = self._moment(known)
+            parameters = {"moment": _micros(moment), "hash": self._hash}
+            history = connection.sql(_HISTORY, params=parameters).to_arrow_table().select(GOLD_DEVICES.column_names)
+            replace_all(history.cast(arrow_schema(GOLD_DEVICES)), self._lake, GOLD_DEVICES)
+            logger.info("gold   devices: %s rows opened, %s closed", f"{opened:,}", f"{closed:,}")
+        version = current_version(self._lake, GOLD_DEVICES)
+        write_coverage(self._lake, DEVICES, Coverage({GOLD_DEVICES.full_name: version}, self._hash))
+        return max(int(opened), int(closed))
+
+    def _moment(self, known: pa.Table) -> datetime:
+        """From when on the registry is valid: when it first decided something, else now; later than all before it."""
+        ends = (pc.max(known[name]).as_py() for name in ("valid_from", "valid_to"))
+        newest = max(filter(None, ends), default=None)
+        used = self._first_used_at()
+        if used and (newest is None or used > newest):
+            return used
+        now = self._now()
+        return now if newest is None else max(now, newest + timedelta(microseconds=1))
+
+    def _first_used_at(self) -> datetime | None:
+        if not self._lake.has_table(OPS_CONFIGS):
+            return None
+        rows = read_rows(self._lake, OPS_CONFIGS, ("kind", "hash", "first_used_at"))
+        found = [row["first_used_at"] for row in rows if (row["kind"], row["hash"]) == (REGISTRY, self._hash)]
+        return min(filter(None, found), default=None)
+
+
+def _with_times(rows: pa.Table, kind: pa.DataType) -> pa.Table:
+    for name in ("valid_from", "valid_to"):
+        rows = rows.set_column(rows.column_names.index(name), name, rows[name].cast(kind))
+    return rows
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1)
