@@ -8,10 +8,11 @@ registry the table stands for is noted after it: a death between the two repeats
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 
 import deltalake
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,8 +23,8 @@ from sluice.tables.coverage import DEVICES, Coverage, read_coverage, write_cover
 from sluice.tables.delta import current_version
 from sluice.tables.lake import Lake
 from sluice.tables.reading import connect, open_dataset
-from sluice.tables.rows import arrow_schema, read_rows, replace_all
-from sluice.transforms.registry import Registry
+from sluice.tables.rows import arrow_schema, read_rows, replace_values
+from sluice.transforms.registry import Device, Registry
 
 logger = logging.getLogger("sluice")
 _KEY = ("device_id", "metric")
@@ -32,20 +33,27 @@ REGISTERED = (
     *("customer", "site", "latitude", "longitude", "expected_interval_seconds"),
     *("unit", "min", "max"),
 )
-_MET = " AND ".join(f"k.{name} = r.{name}" for name in _KEY)
-_SAME = " AND ".join(f"k.{name} IS NOT DISTINCT FROM r.{name}" for name in (*_KEY, *REGISTERED))
-_STANDS = f"EXISTS (FROM registered AS r WHERE {_SAME})"
-_NEW = f"SELECT r.* FROM registered AS r ANTI JOIN (FROM known WHERE valid_to IS NULL) AS k ON {_SAME}"  # noqa: S608 (our own names)
-_CLOSED = f"SELECT k.* FROM known AS k ANTI JOIN registered AS r ON {_SAME} WHERE k.valid_to IS NULL"  # noqa: S608
-_COUNT = f"SELECT (SELECT count(*) FROM ({_NEW})), (SELECT count(*) FROM ({_CLOSED}))"  # noqa: S608
+_BATCH_DEVICES = 50_000
+# Up to so many devices are replaced among the others, beyond it the table is written anew.
+_MOST_NAMED = 1000
+
+_COLUMNS = ", ".join(f'"{name}"' for name in (*_KEY, *REGISTERED))
+_SAME = " AND ".join(f"a.{name} IS NOT DISTINCT FROM b.{name}" for name in REGISTERED)
+_MET = " AND ".join(f"a.{name} = b.{name}" for name in _KEY)
+# What is registered otherwise than before, by key: whether a row is to be closed, and whether one is to be opened.
+_CHANGED = f"""
+CREATE TEMP TABLE changed AS
+SELECT coalesce(a.device_id, b.device_id) AS device_id, coalesce(a.metric, b.metric) AS metric,
+    a.device_id IS NOT NULL AS closes, b.device_id IS NOT NULL AS opens
+FROM (FROM known WHERE valid_to IS NULL) AS a FULL JOIN registered AS b ON {_MET}
+WHERE a.device_id IS NULL OR b.device_id IS NULL OR NOT ({_SAME})
+"""  # noqa: S608 (our own names)
 _HISTORY = f"""
-SELECT * FROM known WHERE valid_to IS NOT NULL
+SELECT a.* REPLACE (CASE WHEN b.closes AND a.valid_to IS NULL THEN $moment ELSE a.valid_to END AS valid_to)
+FROM known AS a LEFT JOIN changed AS b ON {_MET} WHERE {{wanted}}
 UNION ALL BY NAME
-SELECT k.* FROM known AS k SEMI JOIN registered AS r ON {_SAME} WHERE k.valid_to IS NULL
-UNION ALL BY NAME
-SELECT * REPLACE ($moment AS valid_to) FROM ({_CLOSED})
-UNION ALL BY NAME
-SELECT *, $moment AS valid_from, NULL AS valid_to, $hash AS registry_hash FROM ({_NEW})
+SELECT {_COLUMNS}, $moment AS valid_from, NULL AS valid_to, $hash AS registry_hash
+FROM registered AS a SEMI JOIN (FROM changed WHERE opens) AS b ON {_MET}
 ORDER BY device_id, metric, valid_from
 """  # noqa: S608 (our own names)
 
@@ -61,17 +69,25 @@ def open_devices(settings: Settings, rulebook: Rulebook) -> DeviceHistory:
 
 def registered_rows(registry: Registry) -> pa.Table:
     """A row for each device and metric of a registry: device_id, metric and REGISTERED."""
-    columns: dict[str, list[str | float | None]] = {name: [] for name in (*_KEY, *REGISTERED)}
-    for device in registry.devices:
-        for metric in device.metrics:
-            row = (
-                *(device.device_id, metric.name, device.customer, device.site, device.latitude, device.longitude),
-                *(device.expected_interval_seconds, metric.unit, metric.minimum, metric.maximum),
-            )
-            for column, value in zip(columns.values(), row, strict=True):
-                column.append(value)
     kinds = arrow_schema(GOLD_DEVICES)
-    return pa.table(columns, pa.schema([kinds.field(name) for name in columns]))
+    schema = pa.schema([kinds.field(name) for name in (*_KEY, *REGISTERED)])
+    places = range(0, len(registry.devices), _BATCH_DEVICES)
+    parts = (registry.devices[place : place + _BATCH_DEVICES] for place in places)
+    return pa.Table.from_batches([_batch(part, schema) for part in parts], schema)
+
+
+def _batch(devices: Sequence[Device], schema: pa.Schema) -> pa.RecordBatch:
+    rows = [
+        (
+            *(device.device_id, metric.name, device.customer, device.site, device.latitude, device.longitude),
+            *(device.expected_interval_seconds, metric.unit, metric.minimum, metric.maximum),
+        )
+        for device in devices
+        for metric in device.metrics
+    ]
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 class DeviceHistory:
@@ -114,16 +130,24 @@ class DeviceHistory:
         # Times as numbers, which need no time zone.
         connection.register("known", _with_times(known, pa.int64()))
         connection.register("registered", registered_rows(self._registry))
-        opened, closed = connection.execute(_COUNT).fetchall()[0]
-        if opened or closed:
-            moment = self._moment(known)
-            parameters = {"moment": _micros(moment), "hash": self._hash}
-            history = connection.sql(_HISTORY, params=parameters).to_arrow_table().select(GOLD_DEVICES.column_names)
-            replace_all(history.cast(arrow_schema(GOLD_DEVICES)), self._lake, GOLD_DEVICES)
-            logger.info("gold   devices: %s rows opened, %s closed", f"{opened:,}", f"{closed:,}")
+        connection.execute(_CHANGED)
+        changed = connection.execute("SELECT count(*) FROM changed").fetchall()[0][0]
+        if changed:
+            self._write(connection, self._moment(known))
+            logger.info("gold   devices: %s are registered otherwise than before", f"{changed:,}")
         version = current_version(self._lake, GOLD_DEVICES)
         write_coverage(self._lake, DEVICES, Coverage({GOLD_DEVICES.full_name: version}, self._hash))
-        return max(int(opened), int(closed))
+        return int(changed)
+
+    def _write(self, connection: duckdb.DuckDBPyConnection, moment: datetime) -> None:
+        sql = f"SELECT DISTINCT device_id FROM changed LIMIT {_MOST_NAMED + 1}"  # noqa: S608 (our own names)
+        devices = [device for (device,) in connection.execute(sql).fetchall()]
+        is_few = len(devices) <= _MOST_NAMED
+        parameters = {"moment": _micros(moment), "hash": self._hash, **({"devices": devices} if is_few else {})}
+        wanted = "list_contains($devices, a.device_id)" if is_few else "true"
+        history = connection.sql(_HISTORY.format(wanted=wanted), params=parameters).to_arrow_table()
+        rows = history.select(GOLD_DEVICES.column_names).cast(arrow_schema(GOLD_DEVICES))
+        replace_values(rows, self._lake, GOLD_DEVICES, "device_id", devices if is_few else None)
 
     def _moment(self, known: pa.Table) -> datetime:
         """From when on the registry is valid: when it first decided something, else now; later than all before it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -149,9 +149,18 @@ def replace_days(rows: Iterable[Mapping[str, Any]] | pa.Table, lake: Lake, table
     )
 
 
-def replace_all(rows: pa.Table, lake: Lake, table: Table) -> None:
-    """Puts the rows, in the columns of the table, in place of all that it holds, in one commit."""
-    deltalake.write_deltalake(lake.table_path(table), rows, mode="overwrite")
+def replace_values(
+    rows: pa.Table, lake: Lake, table: Table, column: str, values: Collection[str] | None = None
+) -> None:
+    """Puts the rows in place of all that have one of some values in a column, in one commit.
+
+    Args:
+        rows: in the columns of the table.
+        values: few; None for the whole table.
+    """
+    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values or ())
+    predicate = None if values is None else f"{column} IN ({quoted})"
+    deltalake.write_deltalake(lake.table_path(table), rows, mode="overwrite", predicate=predicate)
 
 
 def _in_columns(rows: Iterable[Mapping[str, Any]], table: Table) -> pa.Table:

@@ -80,7 +80,7 @@ def test_a_change_closes_one_row_and_opens_another_and_a_removal_only_closes(lak
     before = [device("a"), device("b"), device("gone")]
     after = [device("a"), device("b", customer="globex"), device("new")]
     apply(lake, FIRST, *before)
-    assert apply(lake, SECOND, *after) == 2
+    assert apply(lake, SECOND, *after) == 3
     old, new = hash_of(*before), hash_of(*after)
     assert periods(lake) == {
         ("a", T): [("acme", 45.0, old, FIRST, None)],
@@ -125,6 +125,22 @@ def test_what_says_nothing_new_is_not_written(lake: Lake) -> None:
     assert current_version(lake, GOLD_DEVICES) == 1
 
 
+@pytest.mark.parametrize("most", [0, 1000])
+def test_others_stay_as_they_are_whatever_a_device_is_called(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(devices_module, "_MOST_NAMED", most)
+    odd = ["it's", "') OR ('1'='1", "ü%_", "back\\slash", '"']
+    apply(lake, FIRST, *map(device, [*odd, "quiet"]))
+    for moment, name in enumerate(odd, 1):
+        entries = [device(each, customer="globex" if each in odd[:moment] else "acme") for each in [*odd, "quiet"]]
+        assert apply(lake, FIRST + timedelta(days=moment), *entries) == 1, name
+    found = {key[0]: [row[0::3] for row in rows] for key, rows in periods(lake).items()}
+    changed = {name: FIRST + timedelta(days=moment) for moment, name in enumerate(odd, 1)}
+    assert found.pop("quiet") == [("acme", FIRST)]
+    assert found == {name: [("acme", FIRST), ("globex", moment)] for name, moment in changed.items()}
+
+
 def test_an_empty_registry_closes_all(lake: Lake) -> None:
     assert apply(lake, FIRST) == 0
     apply(lake, SECOND, device())
@@ -132,7 +148,7 @@ def test_an_empty_registry_closes_all(lake: Lake) -> None:
     assert periods(lake) == {("a", T): [("acme", 45.0, hash_of(device()), SECOND, THIRD)]}
 
 
-@pytest.mark.parametrize(("name", "versions"), [("replace_all", 1), ("write_coverage", 2)])
+@pytest.mark.parametrize(("name", "versions"), [("replace_values", 1), ("write_coverage", 2)])
 def test_a_death_on_the_way_is_made_good(lake: Lake, monkeypatch: pytest.MonkeyPatch, name: str, versions: int) -> None:
     class Died(Exception):
         pass
