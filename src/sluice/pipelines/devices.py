@@ -8,7 +8,7 @@ registry the table stands for is noted after it: a death between the two repeats
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 import deltalake
@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sluice.pipelines.registered import DEVICE_KEY, REGISTERED, registered_rows
 from sluice.pipelines.rulebook import REGISTRY, Rulebook
 from sluice.schemas import GOLD_DEVICES, OPS_CONFIGS
 from sluice.settings import Settings
@@ -24,22 +25,15 @@ from sluice.tables.delta import current_version
 from sluice.tables.lake import Lake
 from sluice.tables.reading import connect, open_dataset
 from sluice.tables.rows import arrow_schema, read_rows, replace_values
-from sluice.transforms.registry import Device, Registry
+from sluice.transforms.registry import Registry
 
 logger = logging.getLogger("sluice")
-_KEY = ("device_id", "metric")
-# What opens a new row where it changes.
-REGISTERED = (
-    *("customer", "site", "latitude", "longitude", "expected_interval_seconds"),
-    *("unit", "min", "max"),
-)
-_BATCH_DEVICES = 50_000
 # Up to so many devices are replaced among the others, beyond it the table is written anew.
 _MOST_NAMED = 1000
 
-_COLUMNS = ", ".join(f'"{name}"' for name in (*_KEY, *REGISTERED))
+_COLUMNS = ", ".join(f'"{name}"' for name in (*DEVICE_KEY, *REGISTERED))
 _SAME = " AND ".join(f"a.{name} IS NOT DISTINCT FROM b.{name}" for name in REGISTERED)
-_MET = " AND ".join(f"a.{name} = b.{name}" for name in _KEY)
+_MET = " AND ".join(f"a.{name} = b.{name}" for name in DEVICE_KEY)
 # What is registered otherwise than before, by key: whether a row is to be closed, and whether one is to be opened.
 _CHANGED = f"""
 CREATE TEMP TABLE changed AS
@@ -65,29 +59,6 @@ def open_devices(settings: Settings, rulebook: Rulebook) -> DeviceHistory:
         rulebook: of gold.
     """
     return DeviceHistory(Lake(settings.lake.path), rulebook.registry, rulebook.hashes[REGISTRY])
-
-
-def registered_rows(registry: Registry) -> pa.Table:
-    """A row for each device and metric of a registry: device_id, metric and REGISTERED."""
-    kinds = arrow_schema(GOLD_DEVICES)
-    schema = pa.schema([kinds.field(name) for name in (*_KEY, *REGISTERED)])
-    places = range(0, len(registry.devices), _BATCH_DEVICES)
-    parts = (registry.devices[place : place + _BATCH_DEVICES] for place in places)
-    return pa.Table.from_batches([_batch(part, schema) for part in parts], schema)
-
-
-def _batch(devices: Sequence[Device], schema: pa.Schema) -> pa.RecordBatch:
-    rows = [
-        (
-            *(device.device_id, metric.name, device.customer, device.site, device.latitude, device.longitude),
-            *(device.expected_interval_seconds, metric.unit, metric.minimum, metric.maximum),
-        )
-        for device in devices
-        for metric in device.metrics
-    ]
-    columns = zip(*rows, strict=True)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 class DeviceHistory:
