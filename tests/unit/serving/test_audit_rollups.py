@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
+from sluice.errors import BooksUnreadable
 from sluice.pipelines.devices import DeviceHistory
 from sluice.pipelines.registered import registered_rows
 from sluice.pipelines.rollups import HoursAndDays
 from sluice.schemas import GOLD_DEVICES, GOLD_READINGS_1DAY, GOLD_READINGS_1HOUR
 from sluice.serving.audit.audit import audit
-from sluice.serving.audit.findings import FAILED, OK, SKIPPED, UNREADABLE, Check
+from sluice.serving.audit.books import Books
+from sluice.serving.audit.devices import check_devices
+from sluice.serving.audit.findings import OK, Outcome
+from sluice.serving.audit.rollups import check_rollups
 from sluice.serving.lake import open_lake
 from sluice.tables.lake import Lake
 from sluice.tables.rows import create_table
@@ -62,24 +66,20 @@ def lake(rolled: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(rolled, tmp_path / "lake"))
 
 
-def checked(lake: Path, name: str = "gold.rollups") -> Check:
-    known = {"hash": registered_rows(REGISTRY)}
-    found = audit(open_lake(lake), NO_BROKER, registries=known.get)
-    return next(check for check in found.checks if check.name == name)
+def checked(lake: Path) -> Outcome:
+    return check_rollups(Books(open_lake(lake)))
 
 
-def wrong(check: Check) -> dict[str, list[str]]:
-    return {problem.what: [named.at for named in problem.first] for problem in check.outcome.problems}
+def wrong(outcome: Outcome) -> dict[str, list[str]]:
+    return {problem.what: [named.at for named in problem.first] for problem in outcome.problems}
 
 
 def test_hours_days_and_devices_that_are_right_are_ok(lake: Path) -> None:
-    check, devices = checked(lake), checked(lake, "gold.devices")
-    assert (check.result, check.outcome.counts, check.outcome.problems) == (
-        OK,
-        {"hours": 3, "days": 3, "pending": 0},
-        [],
-    )
-    assert (devices.result, devices.outcome.counts) == (OK, {"registered": 4, "compared": 4})
+    found = audit(open_lake(lake), NO_BROKER, registries={"hash": registered_rows(REGISTRY)}.get)
+    checks = {check.name: (check.result, check.outcome.counts) for check in found.checks}
+    assert checks["gold.rollups"] == (OK, {"hours": 3, "days": 3, "pending": 0})
+    assert checks["gold.devices"] == (OK, {"registered": 4, "compared": 4})
+    assert found.balances
     # The minute that is held stands in none of them: one reading at 12:01, one at 12:05.
     hours = {(row["device_id"], row["metric"]): row for row in open_lake(lake).arrow(HOUR).to_pylist()}
     warm = hours["sensor-0001", TEMPERATURE]
@@ -110,9 +110,9 @@ def test_hours_days_and_devices_that_are_right_are_ok(lake: Path) -> None:
 )
 def test_each_column_is_compared(lake: Path, column: str, value: str) -> None:
     change(lake, HOUR, f"metric = '{TEMPERATURE}'", **{column: value})
-    check = checked(lake)
-    assert (check.result, wrong(check)) == (FAILED, {"hours that differ from a recompute": [WARM]})
-    ((named,),) = [problem.first for problem in check.outcome.problems]
+    outcome = checked(lake)
+    assert wrong(outcome) == {"hours that differ from a recompute": [WARM]}
+    ((named,),) = [problem.first for problem in outcome.problems]
     assert f"{column} " in named.detail
 
 
@@ -148,8 +148,8 @@ def test_days_that_changed_since_are_pending_and_the_others_compared(lake: Path)
     moment = utc(2026, 3, 2, 1)
     late = reading(9, moment, promotion_id="silver-g-0")
     append(lake, "gold.readings_1min", minutes_of([late]))
-    check = checked(lake)
-    assert (check.outcome.counts["pending"], wrong(check)) == (1, {})
+    outcome = checked(lake)
+    assert (outcome.counts["pending"], wrong(outcome)) == (1, {})
     change(lake, DAY, f"metric = '{TEMPERATURE}'", value_max="99.0")
     assert wrong(checked(lake)) == {"days that differ from a recompute": [DAILY]}
     append(
@@ -157,8 +157,8 @@ def test_days_that_changed_since_are_pending_and_the_others_compared(lake: Path)
         "gold.alerts",
         [{"alert_id": "b", "first_event_time": at("01:00:00"), "alert_date": at("01:00:00").date()}],
     )
-    check = checked(lake)
-    assert (check.outcome.counts["pending"], wrong(check)) == (2, {})
+    outcome = checked(lake)
+    assert (outcome.counts["pending"], wrong(outcome)) == (2, {})
 
 
 def test_percentiles_of_readings_that_gold_has_not_counted_are_not_compared(lake: Path) -> None:
@@ -170,15 +170,17 @@ def test_percentiles_of_readings_that_gold_has_not_counted_are_not_compared(lake
 
 
 def test_a_lake_of_an_older_version_has_nothing_to_check(tmp_path: Path) -> None:
-    path = balanced_lake(tmp_path / "lake")
-    assert (checked(path).result, checked(path, "gold.devices").result) == (SKIPPED, SKIPPED)
+    books = Books(open_lake(balanced_lake(tmp_path / "lake")))
+    assert check_rollups(books).skipped == "hours and days have not been made yet"
+    assert check_devices(books, lambda _: None).skipped == "no registry has been taken in yet"
 
 
-@pytest.mark.parametrize(("table", "name"), [(HOUR, "gold.rollups"), ("gold.devices", "gold.devices")])
-def test_a_table_that_was_there_and_is_gone_cannot_be_checked(lake: Path, table: str, name: str) -> None:
+@pytest.mark.parametrize("table", [HOUR, "gold.devices"])
+def test_a_table_that_was_there_and_is_gone_cannot_be_checked(lake: Path, table: str) -> None:
     shutil.rmtree(lake / table.replace(".", "/"))
-    check = checked(lake, name)
-    assert (check.result, "has lost" in check.reason) == (UNREADABLE, True)
+    books = Books(open_lake(lake))
+    with pytest.raises(BooksUnreadable, match=f"has lost {table}"):
+        check_rollups(books) if table == HOUR else check_devices(books, lambda _: None)
 
 
 def test_a_log_that_no_longer_tells_what_changed_is_no_fault(lake: Path) -> None:
@@ -186,7 +188,7 @@ def test_a_log_that_no_longer_tells_what_changed_is_no_fault(lake: Path) -> None
     DeltaTable(str(lake / "gold/readings_1min")).create_checkpoint()
     for commit in (lake / "gold/readings_1min/_delta_log").glob("*.json"):
         commit.unlink()
-    assert checked(lake).result == SKIPPED
+    assert checked(lake).skipped.startswith("the logs no longer tell")
 
 
 def registered_twice(lake: Path) -> None:
@@ -221,5 +223,5 @@ def test_devices_that_are_not_those_of_the_registry_are_named(
     note = lake / "_checkpoints/gold/devices.json"
     version = DeltaTable(str(lake / "gold/devices")).version()
     note.write_text(note.read_text().replace('"gold.devices": 1', f'"gold.devices": {version}'))
-    found = wrong(checked(lake, "gold.devices"))
+    found = wrong(check_devices(Books(open_lake(lake)), {"hash": registered_rows(REGISTRY)}.get))
     assert {what: names for what, names in found.items() if what in expected} == expected
