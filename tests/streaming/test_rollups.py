@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sluice.schemas import GOLD_DEVICES, GOLD_READINGS_1DAY, GOLD_READINGS_1HOUR, ROLLUP_MINUTES
+from sluice.serving.lake import OpenLake
 from sluice.tables.delta import current_version
 from sluice.testing import utc
 from tests.streaming.conftest import Workshop, reading
@@ -20,31 +21,30 @@ def test_hours_and_days_follow_the_minutes_and_the_devices_the_registry(workshop
     def of(device: str) -> list[tuple[object, ...]]:
         found = []
         for table in ROLLUP_MINUTES:
-            rows = workshop.read(table).where(f"device_id = '{device}'").collect()
-            found += [(row["bucket"], *(row[name] for name in NAMES)) for row in rows]
+            rows = OpenLake(workshop.lake).arrow(table.full_name).to_pylist()
+            found += [(row["bucket"], *(row[name] for name in NAMES)) for row in rows if row["device_id"] == device]
         return found
 
     assert of("sensor-0001") == [
-        (START.replace(tzinfo=None), 4, 1.5, 1.0, 3.0, 4, 56),
-        (DAY.replace(tzinfo=None), 4, 1.5, 1.0, 3.0, 4, 1436),
+        (START, 4, 1.5, 1.0, 3.0, 4, 56),
+        (DAY, 4, 1.5, 1.0, 3.0, 4, 1436),
     ]
     assert of("stranger") == [
-        (START.replace(tzinfo=None), 1, 7.0, 7.0, 7.0, 1, None),
-        (DAY.replace(tzinfo=None), 1, 7.0, 7.0, 7.0, 1, None),
+        (START, 1, 7.0, 7.0, 7.0, 1, None),
+        (DAY, 1, 7.0, 7.0, 7.0, 1, None),
     ]
-    # 700 devices and sensors of four metrics, 200 meters of one: as conf/devices.yaml has them.
-    devices = workshop.read(GOLD_DEVICES)
-    assert devices.where("valid_to IS NULL AND customer = 'acme'").count() == 2000
-    assert devices.where("device_id = 'meter-0001'").select("metric", "unit", "min", "max").collect() == [
-        ("power_watt", "W", 0.0, 3500.0)
-    ]
+    devices = OpenLake(workshop.lake).arrow(GOLD_DEVICES.full_name).to_pylist()
+    # As conf/devices.yaml has them: 1,000 sensors of four metrics and 200 meters of one.
+    assert (len(devices), {row["valid_to"] for row in devices}) == (4200, {None})
+    (meter,) = [row for row in devices if row["device_id"] == "meter-0001"]
+    assert (meter["metric"], meter["unit"], meter["min"], meter["max"]) == ("power_watt", "W", 0.0, 3500.0)
 
     workshop.send([reading(10.0, event_id="late", timestamp="2024-03-01T10:03:30Z")])
     workshop.drain()
     assert workshop.audit() == {}
     assert of("sensor-0001") == [
-        (START.replace(tzinfo=None), 5, 3.2, 2.0, 10.0, 4, 56),
-        (DAY.replace(tzinfo=None), 5, 3.2, 2.0, 10.0, 4, 1436),
+        (START, 5, 3.2, 2.0, 10.0, 4, 56),
+        (DAY, 5, 3.2, 2.0, 10.0, 4, 1436),
     ]
     versions = [current_version(workshop.lake, table) for table in (GOLD_READINGS_1HOUR, GOLD_READINGS_1DAY)]
     assert (versions, current_version(workshop.lake, GOLD_DEVICES)) == ([2, 2], 1)
