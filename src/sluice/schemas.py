@@ -318,6 +318,46 @@ GOLD_READINGS_1MIN = Table(
     ("bucket", "device_id", "metric"),
 )
 
+# What whole hours and days are made of: all of their minutes, and the readings and alerts behind these.
+_ROLLED_UP: Columns = (
+    *_GOLD_KEY,
+    *_GOLD_VALUES,
+    ("value_p50", "double"),
+    ("value_p95", "double"),
+    ("minutes_with_readings", "bigint"),
+    ("missing_minutes", "bigint"),
+    ("alert_count", "bigint"),
+    ("updated_at", "timestamp"),
+    ("bucket_date", "date"),
+)
+GOLD_READINGS_1HOUR = Table("gold", "readings_1hour", _ROLLED_UP, "bucket_date", ("bucket", "device_id", "metric"))
+GOLD_READINGS_1DAY = Table("gold", "readings_1day", _ROLLED_UP, "bucket_date", ("bucket", "device_id", "metric"))
+# How many minutes a bucket of each roll-up has.
+ROLLUP_MINUTES = {GOLD_READINGS_1HOUR: 60, GOLD_READINGS_1DAY: 1440}
+
+GOLD_DEVICES = Table(
+    "gold",
+    "devices",
+    (
+        ("device_id", "string"),
+        ("metric", "string"),
+        ("customer", "string"),
+        ("site", "string"),
+        ("latitude", "double"),
+        ("longitude", "double"),
+        ("expected_interval_seconds", "double"),
+        ("unit", "string"),
+        ("min", "double"),
+        ("max", "double"),
+        # Half-open; valid_to is null for what is registered now.
+        ("valid_from", "timestamp"),
+        ("valid_to", "timestamp"),
+        ("registry_hash", "string"),
+    ),
+    "",
+    ("device_id", "valid_from", "valid_to"),
+)
+
 GOLD_HELD = Table(
     "gold",
     "held",
@@ -484,7 +524,16 @@ LAYER_TABLES: dict[str, tuple[Table, ...]] = {
         OPS_SILVER_PROMOTIONS,
         OPS_CONFIGS,
     ),
-    "gold": (GOLD_READINGS_1MIN, GOLD_HELD, GOLD_LATEST_READINGS, GOLD_QUALITY_SCORES, OPS_GOLD_PROMOTIONS),
+    "gold": (
+        GOLD_READINGS_1MIN,
+        GOLD_READINGS_1HOUR,
+        GOLD_READINGS_1DAY,
+        GOLD_HELD,
+        GOLD_LATEST_READINGS,
+        GOLD_DEVICES,
+        GOLD_QUALITY_SCORES,
+        OPS_GOLD_PROMOTIONS,
+    ),
 }
 LAYERS = tuple(LAYER_TABLES)
 # The ledger of each layer that has a gate, and where the gate holds rows.

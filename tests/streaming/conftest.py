@@ -33,6 +33,8 @@ BOOKKEEPING = {
     "first_seen_at",
     "last_seen_at",
     "updated_at",
+    "valid_from",
+    "valid_to",
 }
 
 

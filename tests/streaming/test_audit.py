@@ -31,7 +31,7 @@ def test_the_books_of_a_drained_lake_balance(lake: Path, capsys: pytest.CaptureF
         ["ok", name]
         for name in (
             *("bronze.once", "bronze.topic", "silver.places", "silver.ledger", "silver.keys"),
-            *("gold.minutes", "gold.latest", "gold.ledger"),
+            *("gold.minutes", "gold.latest", "gold.rollups", "gold.devices", "gold.ledger"),
         )
     ]
     assert shown[-1] == "the books balance: 3,000 records"

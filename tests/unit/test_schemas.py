@@ -29,17 +29,25 @@ CONTRACT = {
     "gold.latest_readings": "device_id metric value event_time quality_flag expected_interval_seconds",
     "gold.quality_scores": "day customer device_id completeness validity uniqueness timeliness consistency score band "
     "received readings expected quarantined out_of_range duplicates judged late inconsistent updated_at",
+    "gold.readings_1hour": "bucket device_id metric unit reading_count value_mean value_min value_max value_stddev "
+    "out_of_range_count expected_count completeness_percent value_p50 value_p95 minutes_with_readings missing_minutes "
+    "alert_count updated_at bucket_date",
+    "gold.devices": "device_id metric customer site latitude longitude expected_interval_seconds unit min max "
+    "valid_from valid_to registry_hash",
     "ops.silver_promotions": "promotion_id layer kind parent_promotion_id batch_id from_version to_version offsets "
     "suite suite_hash contract_hash registry_hash rows_in rows_promoted rows_quarantined rows_duplicate rows_held "
     "rule_counts verdict score breaker_state docs_page decided_by why gate_seconds total_seconds decided_at",
     "ops.configs": "kind hash text first_used_at",
     "ops.floors": "table range since before by why at",
 }
+CONTRACT["gold.readings_1day"] = CONTRACT["gold.readings_1hour"]
 CONTRACT["ops.gold_promotions"] = CONTRACT["ops.silver_promotions"]
 PARTITIONS = {
     "bronze.events": "ingest_date",
     "silver.readings": "event_date",
     "gold.readings_1min": "bucket_date",
+    "gold.readings_1hour": "bucket_date",
+    "gold.readings_1day": "bucket_date",
     "gold.quality_scores": "day",
 }
 

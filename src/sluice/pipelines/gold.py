@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 
 from sluice import schemas
 from sluice.pipelines.approvals import Action, answer_pending
+from sluice.pipelines.derived import open_derived
 from sluice.pipelines.gatekeeper import Gatekeeper
 from sluice.pipelines.gold_latest import update_latest, with_held_before
 from sluice.pipelines.gold_minutes import (
@@ -40,7 +41,6 @@ from sluice.pipelines.rulebook import (
     load_rulebook,
     registry_frame,
 )
-from sluice.pipelines.scores import open_scores
 from sluice.pipelines.stream import BatchReport, Stream
 from sluice.schemas import GOLD_HELD, GOLD_READINGS_1MIN, OPS_GOLD_PROMOTIONS, SILVER_READINGS
 from sluice.settings import Settings
@@ -79,7 +79,7 @@ def gold_stream(spark: SparkSession, settings: Settings) -> Stream:
     """
     lake = Lake(settings.lake.path)
     job = open_gold(settings)
-    scores = open_scores(settings)
+    derived = open_derived(settings, job.rulebook)
     limit = f"{settings.gold.max_megabytes_per_batch}m"
     reader = spark.readStream.format("delta").option("maxBytesPerTrigger", limit)
     # What changes rows of silver asks for the minutes it touches by a request.
@@ -93,8 +93,8 @@ def gold_stream(spark: SparkSession, settings: Settings) -> Stream:
         job.keeper.next_try,
         lambda: bool(ready_requests(lake, LAYER)),
         lambda: answer_pending(spark, lake, job),
-        scores.is_due,
-        scores.bring_up_to_date,
+        derived.is_due,
+        derived.bring_up_to_date,
     )
 
 
@@ -112,6 +112,7 @@ class GoldJob:
     """Aggregates micro-batches of silver/readings, and promotes later what was held of them.
 
     Args:
+        rulebook: what it decides under, unless something else was decided under another.
         generation: of the checkpoint; part of every promotion_id and transaction.
     """
 
@@ -121,7 +122,7 @@ class GoldJob:
         self.settings = settings
         self.generation = generation
         self._lake = lake
-        self._rulebook = rulebook
+        self.rulebook = rulebook
         self._opened: tuple[SparkSession, dict[str, str], RowRules, DataFrame] | None = None
         self.keeper = Gatekeeper(settings, lake, LAYER)
 
@@ -190,7 +191,7 @@ class GoldJob:
         Args:
             rulebook: to decide it under; None for the one the job started with.
         """
-        began, basis = time.monotonic(), self.keeper.basis(promotion_id, rulebook or self._rulebook)
+        began, basis = time.monotonic(), self.keeper.basis(promotion_id, rulebook or self.rulebook)
         rules, registry = self._open(spark, basis.rulebook)
         return GoldWork(
             spark,

@@ -1,7 +1,8 @@
 """Minutes of gold made anew from silver as it is: those of a range of time, or those that a replay of silver touched.
 
 The order: the decision; the minutes in one commit, those that have no reading left deleted; what gold held of the range
-superseded, and held anew what breaks a critical rule; the latest readings in one commit; the ledger row; the scores.
+superseded, and held anew what breaks a critical rule; the latest readings in one commit; the ledger row; the scores;
+the hours and days.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sluice.pipelines.gold_work import are_few
 from sluice.pipelines.kept import kept_in_memory
 from sluice.pipelines.replaced import note_replay
 from sluice.pipelines.replay import promotion_of
+from sluice.pipelines.rollups import open_rollups
 from sluice.pipelines.rulebook import load_rulebook
 from sluice.pipelines.scores import open_scores
 from sluice.schemas import GOLD_HELD, GOLD_READINGS_1MIN, OPS_GOLD_PROMOTIONS, OPS_SILVER_PROMOTIONS, Table
@@ -76,6 +78,7 @@ def _carry_out(job: GoldJob, spark: SparkSession, lake: Lake, request: Request) 
         replace_latest(lake, buckets.ranges, work.registry, work.silver_version, work.transaction, keeper)
     job.record(work, decision)
     open_scores(job.settings).bring_up_to_date()
+    open_rollups(job.settings).bring_up_to_date()
     return Answer(True, told(decision.promotion))
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice.pipelines.rulebook import Rulebook, load_rulebook
+from sluice.pipelines.schedule import Schedule
 from sluice.quality.scores import Counts, score_of
 from sluice.schemas import DIMENSIONS, GOLD_QUALITY_SCORES
 from sluice.serving.day_counts import DAY_COLUMNS, DayCount, DayCounts, Days, days_with_scores, scores_of
@@ -30,8 +31,6 @@ from sluice.tables.rows import replace_days
 
 logger = logging.getLogger("sluice")
 _ALL = (*DAY_COLUMNS, GOLD_QUALITY_SCORES)
-# Counting may take at most this part of the time.
-_GREATEST_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -67,26 +66,23 @@ class DailyScores:
     def __init__(self, settings: Settings, rulebook: Rulebook, clock: Callable[[], float] = time.monotonic) -> None:
         self._lake = Lake(settings.lake.path)
         self._late_after_seconds = settings.silver.late_after_seconds
-        self._every_seconds = settings.gold.scores_every_seconds
         self._devices = {
             device.device_id: (device.customer, device.expected_interval_seconds)
             for device in rulebook.registry.devices
         }
         rules = rulebook.suite.row_rules
         self._consistency = [rule.rule_id for rule in rules if rule.dimension == "consistency"]
-        self._clock = clock
-        self._due_at = clock() + self._every_seconds
+        self._schedule = Schedule(settings.gold.scores_every_seconds, clock)
 
     def is_due(self, has_ended: bool) -> bool:
         """Whether it is time again; at the end of a drain it always is."""
-        return has_ended or self._clock() >= self._due_at
+        return self._schedule.is_due(has_ended)
 
     def bring_up_to_date(self) -> list[date]:
         """Counts and scores what silver's tables changed since the last time; the days whose rows were written."""
-        began = self._clock()
+        self._schedule.begin()
         written = self._update()
-        took = self._clock() - began
-        self._due_at = self._clock() + max(self._every_seconds, took / _GREATEST_SHARE)
+        took = self._schedule.end()
         if written:
             logger.info("gold   quality scores of %s up to date (%.1f s)", _named(written), took)
         return written

@@ -21,7 +21,7 @@ from sluice.tables.lake import Lake, write_atomically
 SET_ASIDE = "set_aside"
 REBUILT = "rebuilt.json"
 # What a layer's job keeps in its checkpoint beside Spark's own files, and can go on with under another generation.
-_TAKEN_OVER = ("decisions", "configs", "breaker.json", "scores.json", "replayed.json")
+_TAKEN_OVER = ("decisions", "configs", "breaker.json", "scores.json", "rollups.json", "devices.json", "replayed.json")
 _METADATA = {"batchWatermarkMs": 0, "batchTimestampMs": 0, "conf": {}}
 
 

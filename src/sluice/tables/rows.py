@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -134,19 +134,33 @@ def collected(frame: DataFrame, table: Table) -> pa.Table:
     return rows.take(pa.array(range(rows.num_rows), pa.int64()))
 
 
-def replace_days(rows: Iterable[Mapping[str, Any]], lake: Lake, table: Table, days: Iterable[date]) -> None:
+def replace_days(rows: Iterable[Mapping[str, Any]] | pa.Table, lake: Lake, table: Table, days: Iterable[date]) -> None:
     """Puts the rows in place of whole days of a table that is partitioned by day, in one commit.
 
     Args:
-        rows: of those days; a day without rows is empty afterwards.
+        rows: of those days; a day without rows is empty afterwards. An Arrow table has the columns of the table.
     """
     listed = ", ".join(f"'{day}'" for day in sorted(days))
     deltalake.write_deltalake(
         lake.table_path(table),
-        _in_columns(rows, table),
+        rows if isinstance(rows, pa.Table) else _in_columns(rows, table),
         mode="overwrite",
         predicate=f"{table.partition_by} IN ({listed})",
     )
+
+
+def replace_values(
+    rows: pa.Table, lake: Lake, table: Table, column: str, values: Collection[str] | None = None
+) -> None:
+    """Puts the rows in place of all that have one of some values in a column, in one commit.
+
+    Args:
+        rows: in the columns of the table.
+        values: few; None for the whole table.
+    """
+    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values or ())
+    predicate = None if values is None else f"{column} IN ({quoted})"
+    deltalake.write_deltalake(lake.table_path(table), rows, mode="overwrite", predicate=predicate)
 
 
 def _in_columns(rows: Iterable[Mapping[str, Any]], table: Table) -> pa.Table:

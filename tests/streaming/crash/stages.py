@@ -117,6 +117,9 @@ GOLD = Stage(
         ),
         _commit(schemas.GOLD_QUALITY_SCORES),
         Step("_checkpoints/gold/scores.json", "what the scores know"),
+        _commit(schemas.GOLD_READINGS_1HOUR),
+        _commit(schemas.GOLD_READINGS_1DAY),
+        Step("_checkpoints/gold/rollups.json", "what the hours and days know"),
     ),
     inside=("the commit of gold.readings_1min",),
 )
@@ -223,6 +226,8 @@ REBUILD = Stage(
         _commit(schemas.GOLD_LATEST_READINGS),
         _commit(schemas.OPS_GOLD_PROMOTIONS),
         _commit(schemas.GOLD_QUALITY_SCORES),
+        _commit(schemas.GOLD_READINGS_1HOUR),
+        _commit(schemas.GOLD_READINGS_1DAY),
         _answer("gold"),
     ),
     known=_ASKING,

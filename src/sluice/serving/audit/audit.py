@@ -11,6 +11,7 @@ from sluice.errors import SluiceError
 from sluice.schemas import BRONZE_EVENTS
 from sluice.serving.audit.books import Books
 from sluice.serving.audit.closed import close_books
+from sluice.serving.audit.devices import Registries, check_devices
 from sluice.serving.audit.findings import FAILED, OK, SKIPPED, UNREADABLE, Audit, Check, Outcome
 from sluice.serving.audit.keys import check_keys
 from sluice.serving.audit.latest import check_latest
@@ -18,6 +19,7 @@ from sluice.serving.audit.ledger import check_gold_ledger, check_silver_ledger
 from sluice.serving.audit.minutes import check_minutes
 from sluice.serving.audit.opening import open_books
 from sluice.serving.audit.places import PENDING, READ, check_once, check_places, count_rows, mark_places
+from sluice.serving.audit.rollups import check_rollups
 from sluice.serving.audit.topic import Topics, check_topic
 from sluice.serving.lake import OpenLake
 
@@ -33,6 +35,7 @@ def audit(
     topics: Topics | SluiceError,
     since: datetime | None = None,
     told: Callable[[str], object] = lambda _: None,
+    registries: Registries = lambda _: None,
 ) -> Audit:
     """Whether the books of a lake balance, each table read at one version, whatever its jobs write meanwhile.
 
@@ -40,6 +43,7 @@ def audit(
         topics: what bronze was read from, or why that cannot be asked.
         since: UTC; look only at records that bronze ingested from then on.
         told: is given the name of each check before it begins.
+        registries: the device registries that were ever used.
 
     Raises:
         BooksUnreadable: a table that all checks start from cannot be read.
@@ -58,6 +62,8 @@ def audit(
         _Step("silver.keys", "no event is in silver.readings twice", check_keys),
         _Step("gold.minutes", "every minute is what its readings give", check_minutes),
         _Step("gold.latest", "the latest readings are those of silver", check_latest),
+        _Step("gold.rollups", "every hour and day is what its minutes give", check_rollups),
+        _Step("gold.devices", "what is registered now stands there once", lambda b: check_devices(b, registries)),
         _Step("gold.ledger", "gold's ledger adds up, and counts what is held", check_gold_ledger),
     )
     checks = []

@@ -18,8 +18,12 @@ import duckdb
 from sluice.errors import BooksUnreadable, SluiceError
 from sluice.schemas import (
     BRONZE_EVENTS,
+    GOLD_ALERTS,
+    GOLD_DEVICES,
     GOLD_HELD,
     GOLD_LATEST_READINGS,
+    GOLD_READINGS_1DAY,
+    GOLD_READINGS_1HOUR,
     GOLD_READINGS_1MIN,
     LAYER_TABLES,
     LEDGERS,
@@ -36,11 +40,16 @@ from sluice.schemas import (
 from sluice.serving.audit.findings import FIRST, Finding, Named
 from sluice.serving.audit.pages import RESTORE, BookFile, Chunk, Pages, first_line, open_pages, source_of
 from sluice.serving.lake import OpenLake
+from sluice.tables.coverage import DEVICES, ROLLUPS, read_coverage
 from sluice.tables.lake import Lake
 from sluice.tables.reading import connect
 from sluice.tables.requests import pending_requests
 
+# What is derived from tables of its own layer; a lake of an older Sluice lacks it until the next start.
+_DERIVED = (GOLD_READINGS_1DAY, GOLD_READINGS_1HOUR, GOLD_DEVICES)
 _OPENED = (
+    *_DERIVED,
+    GOLD_ALERTS,
     OPS_GOLD_PROMOTIONS,
     GOLD_HELD,
     GOLD_READINGS_1MIN,
@@ -67,6 +76,7 @@ class Books:
         scoped: whether only a part of the records is looked at.
         replaying: parts of gold that were to be made anew when the tables were about to be opened, as their requests
             say.
+        rolled_up, registered: what hours and days, and devices, were made of when the tables were about to be opened.
         connection: views `layer.name` of the tables are made in it by `show`.
     """
 
@@ -82,6 +92,7 @@ class Books:
         self.connection.execute("SET temp_directory = ?", [self._room.name])
         # Before any table: what is asked for later has not touched what is opened now.
         self.replaying = asked_of_gold(lake.path)
+        self.rolled_up, self.registered = (read_coverage(Lake(lake.path), name) for name in (ROLLUPS, DEVICES))
         self._pages: dict[Table, Pages | SluiceError | None] = {table: open_pages(lake, table) for table in _OPENED}
         # Once more, after all others: what a table holds of a promotion that even these do not know is unfinished.
         self._later = {table: open_pages(lake, table) for table in LEDGERS.values()}
@@ -190,7 +201,7 @@ class Books:
     def _require_whole(self) -> None:
         """A job creates all of its tables before it writes a row, the ledger last."""
         for layer, ledger in LEDGERS.items():
-            own = [table for table in _OPENED if table in LAYER_TABLES[layer]]
+            own = [table for table in _OPENED if table in LAYER_TABLES[layer] and table not in _DERIVED]
             if self._pages[ledger] is not None:
                 needed = [UPSTREAM[layer], *own]
             else:
