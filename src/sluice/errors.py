@@ -91,6 +91,10 @@ class QueryInvalid(UsageError):
     """A query is unknown, lacks a parameter, or is not valid read-only SQL."""
 
 
+class OutputInvalid(UsageError):
+    """A file that an answer is to be written to has a name or a place that cannot be used."""
+
+
 class TargetInvalid(UsageError):
     """What to trace is not written in a way that can be looked for."""
 

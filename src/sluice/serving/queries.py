@@ -180,6 +180,21 @@ def _parse_moment(text: str) -> datetime:
     return moment
 
 
+def parse_as_of(text: str) -> int | datetime:
+    """The version or the moment that a table is asked for.
+
+    Raises:
+        QueryInvalid: the text is neither.
+    """
+    if re.fullmatch(r"\d{1,18}", text):
+        return int(text)
+    try:
+        return _parse_moment(text)
+    except ValueError:
+        hint = "give a number, or a time with its offset, e.g. 2026-01-31T12:00:00Z"
+        raise QueryInvalid(f"--as-of: {text!r} is neither a version nor a time", hint) from None
+
+
 def bind_parameters(query: Query, given: Mapping[str, str]) -> dict[str, object]:
     """The values for a query: what was given, else the defaults.
 
