@@ -227,5 +227,9 @@ class EventUnknown(SluiceError):
     """No table of the lake knows the event or record asked for."""
 
 
+class NothingToReport(SluiceError):
+    """There is nothing of the day or the customer that a report is asked for."""
+
+
 class PromotionUnknown(SluiceError):
     """No ledger of the lake has the promotion asked for."""
