@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -140,10 +139,7 @@ def _question(
     if name is None:
         return Question(open_lake(settings.lake.path), sql or "", dict(given) or None, (), as_of)
     chosen = find_query(load_queries(settings.queries.path), name)
-    values = bind_parameters(chosen, given)
-    if isinstance(as_of, datetime) and "at" in values and values["at"] is None:
-        # What was counted from now is counted from then.
-        values["at"] = as_of
+    values = bind_parameters(chosen, given, as_of)
     return Question(open_lake(settings.lake.path), chosen.sql, values or None, chosen.optional, as_of)
 
 

@@ -8,7 +8,7 @@ moment, each is at the newest version it then had.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -19,6 +19,9 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from sluice.errors import DependencyError, LakeMissing
 from sluice.schemas import TABLES
 from sluice.serving.as_of import CATALOGUE, snapshot
+from sluice.serving.empty_tables import empty_view
+from sluice.serving.queries import bind_parameters, find_query, load_queries
+from sluice.serving.values import plain
 from sluice.serving.versions import Commit, TableVersions, Version
 from sluice.settings import load_settings
 from sluice.tables.lake import Lake
@@ -211,8 +214,41 @@ class OpenLake:
             LakeMissing: a table has no such version.
             QueryInvalid: a version was given, and the statement reads more or less than one table.
         """
-        self.register(self._connection, self.mentioned(text) if as_of is None else snapshot(self, text, as_of))
+        if as_of is not None:
+            return self._answer_apart(text, parameters, snapshot(self, text, as_of), ())
+        self.register(self._connection, self.mentioned(text))
         return self._connection.sql(text, params=parameters)
+
+    def ask(self, name: str, as_of: Version | None = None, **parameters: object) -> duckdb.DuckDBPyRelation:
+        """The answer to a ready-made query, as `sluice query NAME` gives it, as a DuckDB relation.
+
+        Args:
+            as_of: as in `sql`.
+            parameters: of the query; times with a time zone, or as text.
+
+        Raises:
+            QueryInvalid: there is no such query or parameter, or a value is not of its type.
+            LakeMissing: a table does not exist, or has no such version.
+        """
+        query = find_query(load_queries(load_settings().queries.path), name)
+        given = {key: _as_text(value) for key, value in parameters.items() if value is not None}
+        values = bind_parameters(query, given, as_of)
+        read = self.mentioned(query.sql) if as_of is None else snapshot(self, query.sql, as_of, query.optional)
+        return self._answer_apart(query.sql, values or None, read, set(query.optional) - set(read))
+
+    def _answer_apart(
+        self,
+        text: str,
+        parameters: Parameters | None,
+        read: Iterable[str] | Mapping[str, int],
+        empty: Collection[str],
+    ) -> duckdb.DuckDBPyRelation:
+        """An answer in a session of its own: a relation is lazy, and must not see what is registered later."""
+        connection = connect()
+        self.register(connection, read)
+        for name in empty:
+            connection.execute(empty_view(name))
+        return connection.sql(text, params=parameters)
 
     def mentioned(self, text: str) -> list[str]:
         """The existing tables a statement may read: those whose layer and name both occur in it as words."""
@@ -239,6 +275,11 @@ class OpenLake:
         if name in {table.full_name for table in TABLES}:
             return f"the {name.split('.')[0]} job creates it: `sluice run --once`"
         return f"there are: {', '.join(self.tables())}"
+
+
+def _as_text(value: object) -> str:
+    """A parameter as it is written on the command line."""
+    return str(plain(value)).lower() if isinstance(value, bool) else str(plain(value))
 
 
 def _first_line(error: Exception) -> str:

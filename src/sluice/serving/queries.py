@@ -195,8 +195,12 @@ def parse_as_of(text: str) -> int | datetime:
         raise QueryInvalid(f"--as-of: {text!r} is neither a version nor a time", hint) from None
 
 
-def bind_parameters(query: Query, given: Mapping[str, str]) -> dict[str, object]:
+def bind_parameters(query: Query, given: Mapping[str, str], as_of: object = None) -> dict[str, object]:
     """The values for a query: what was given, else the defaults.
+
+    Args:
+        as_of: where it is a moment, a parameter named `at` that was not given has it: what is else counted from now is
+            counted from then.
 
     Raises:
         QueryInvalid: a name the query does not take, a required one missing, or a value of the wrong type.
@@ -209,7 +213,10 @@ def bind_parameters(query: Query, given: Mapping[str, str]) -> dict[str, object]
     missing = [name for name, parameter in known.items() if parameter.required and name not in given]
     if missing:
         raise QueryInvalid(f"query {query.name} needs {', '.join(missing)}", f"add --param {missing[0]}=VALUE")
-    return {
+    values = {
         name: parse_parameter(name, parameter.kind, given[name]) if name in given else parameter.default
         for name, parameter in known.items()
     }
+    if isinstance(as_of, datetime) and "at" in values and "at" not in given:
+        values["at"] = as_of
+    return values

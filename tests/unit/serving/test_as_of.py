@@ -199,3 +199,12 @@ def test_what_is_counted_from_now_is_counted_from_the_moment_asked_for(
 
     (row,) = json.loads(capsys.readouterr().out)
     assert row["minutes_silent"] == pytest.approx((moment - at("12:00:00")).total_seconds() / 60)
+
+
+def test_a_lazy_answer_keeps_the_versions_it_was_asked_for(lake: Path) -> None:
+    opened = sluice.open_lake(lake)
+    old = opened.sql(COUNT, as_of=0)
+    older = opened.ask("version_mix", as_of=1)
+    new = opened.sql(COUNT)
+
+    assert (old.fetchall(), new.fetchall(), older.project("events").fetchall()) == ([(1,)], [(4,)], [(2,)])
