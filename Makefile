@@ -38,7 +38,7 @@ bench: setup ## the benchmarks
 # Without a lake the first line says so, in one line; nbconvert would show a stack trace.
 notebooks: setup ## run the notebooks on the lake of the settings, as HTML into build/notebooks
 	@$(BIN)/sluice query --sql "SELECT 1" > /dev/null
-	@$(BIN)/jupyter nbconvert --log-level WARN --execute --to html --output-dir build/notebooks notebooks/*.ipynb
+	@$(BIN)/jupyter nbconvert --log-level ERROR --execute --to html --output-dir build/notebooks notebooks/*.ipynb
 	@ls build/notebooks/*.html
 
 lock: setup ## remake requirements.lock and infra/jars.sha256; ARGS=--upgrade for newer versions

@@ -43,6 +43,7 @@ def test_a_committed_notebook_is_valid_and_holds_no_outputs(path: Path) -> None:
     notebook = read(path)
 
     nbformat.validate(notebook)
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.id for cell in code if cell.outputs or cell.execution_count is not None] == []
 
@@ -65,11 +66,18 @@ def tour(small_lake: Path) -> Any:
 
 
 def require_all_cells_shown(notebook: nbformat.NotebookNode) -> None:
-    """Every cell shows something, but those that are meant not to, and none fails or warns."""
+    """Every cell shows something, but those that are meant not to, and none fails; see also `warnings_of`."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
 
     assert {cell.id for cell in code if not cell.outputs} <= SILENT_CELLS
     assert [output for cell in code for output in cell.outputs if output.output_type == "error"] == []
+
+
+def warnings_of(notebook: nbformat.NotebookNode) -> list[str]:
+    """What cells wrote to standard error, where a reader would see it between the results."""
+    return [
+        output.text for cell in notebook.cells for output in cell.get("outputs", []) if output.get("name") == "stderr"
+    ]
 
 
 def test_every_cell_of_the_tour_shows_something_and_none_fails(tour: Any) -> None:
@@ -80,6 +88,7 @@ def test_the_quality_notebook_makes_a_score_again_by_hand_and_explains_a_promoti
     notebook = executed(QUALITY, small_lake)
 
     require_all_cells_shown(notebook)
+    assert warnings_of(notebook) == []
     (line,) = printed(notebook, "validity-by-hand")
     by_hand, in_table = re.findall(r"\d\.\d{6}", line)
     assert by_hand == in_table
@@ -94,6 +103,7 @@ def test_the_time_series_notebook_agrees_with_silver(small_lake: Path) -> None:
     notebook = executed(SERIES, small_lake)
 
     require_all_cells_shown(notebook)
+    assert warnings_of(notebook) == []
     differences = [float(line.split(": ")[1]) for line in printed(notebook, "same-from-silver")]
     assert len(differences) == 2
     assert max(differences) < 1e-6
@@ -110,6 +120,7 @@ def test_the_training_set_comes_out_the_same_again_and_differs_at_another_versio
     notebook = executed(TRAVEL, small_lake)
 
     require_all_cells_shown(notebook)
+    assert warnings_of(notebook) == []
     assert printed(notebook, "made-again") == ["the same, value for value"]
     assert printed(notebook, "first-version") == ["first version: 0 rows, another fingerprint"]
     assert printed(notebook, "keep-parquet") == ["read back the same"]
