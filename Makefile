@@ -3,7 +3,7 @@
 # Python, Java or a download is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-soak lint format lock bench clean distclean
+.PHONY: help setup demo test test-soak lint format lock bench notebooks clean distclean
 export PYTHON
 BIN := .venv/bin
 
@@ -34,6 +34,12 @@ format: setup ## put the code into ruff's form
 bench: setup ## the benchmarks
 	@if [ -f benchmarks/__main__.py ]; then $(BIN)/python -m benchmarks $(ARGS); \
 	else echo "the benchmarks arrive with benchmarks/__main__.py"; exit 1; fi
+
+# Without a lake the first line says so, in one line; nbconvert would show a stack trace.
+notebooks: setup ## run the notebooks on the lake of the settings, as HTML into build/notebooks
+	@$(BIN)/sluice query --sql "SELECT 1" > /dev/null
+	@$(BIN)/jupyter nbconvert --log-level ERROR --execute --to html --output-dir build/notebooks notebooks/*.ipynb
+	@ls build/notebooks/*.html
 
 lock: setup ## remake requirements.lock and infra/jars.sha256; ARGS=--upgrade for newer versions
 	@infra/lock.sh $(ARGS)

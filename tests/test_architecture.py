@@ -30,7 +30,8 @@ ALLOWED: dict[str, set[str]] = {
     # It makes the lake's tables queryable by name, so it must know where in a lake they lie: Lake, nothing of Delta.
     "session": {"errors", "schemas", "settings", "java", "tables.lake"},
 }
-ALLOWED["serving"] = {"errors", "schemas", "sections", "settings", "tables"}
+# An open lake gives Spark frames where it is asked to, and a report sums up scores by the same arithmetic as gold.
+ALLOWED["serving"] = {"errors", "schemas", "sections", "settings", "tables", "session", "quality.scores"}
 # It consumes and sends messages of its own: Kafka through sources, and reads tables as serving does.
 ALLOWED["alerting"] = {*ALLOWED["serving"], "serving", "sources", "transforms.registry"}
 BELOW_PIPELINES = {*ALLOWED}

@@ -91,6 +91,10 @@ class QueryInvalid(UsageError):
     """A query is unknown, lacks a parameter, or is not valid read-only SQL."""
 
 
+class OutputInvalid(UsageError):
+    """A file that an answer is to be written to has a name or a place that cannot be used."""
+
+
 class TargetInvalid(UsageError):
     """What to trace is not written in a way that can be looked for."""
 
@@ -221,6 +225,10 @@ class StreamFailed(SluiceError):
 
 class EventUnknown(SluiceError):
     """No table of the lake knows the event or record asked for."""
+
+
+class NothingToReport(SluiceError):
+    """There is nothing of the day or the customer that a report is asked for."""
 
 
 class PromotionUnknown(SluiceError):

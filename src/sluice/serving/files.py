@@ -64,8 +64,10 @@ class TableFiles:
         self._lake = lake
         self._existing = frozenset(lake.tables())
         self._connection = connect()
-        # DuckDB draws it on standard output, which is the answer's.
-        self._connection.execute("SET enable_progress_bar = false")
+        # DuckDB draws it on standard output, which is the answer's. In Jupyter without ipywidgets it is off, and even
+        # switching it off is an error.
+        if self._connection.execute("SELECT current_setting('enable_progress_bar')").fetchall() == [(True,)]:
+            self._connection.execute("SET enable_progress_bar = false")
         self._files: dict[str, tuple[DataFile, ...]] = {}
         self._views: set[str] = set()
 

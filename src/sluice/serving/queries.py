@@ -180,8 +180,27 @@ def _parse_moment(text: str) -> datetime:
     return moment
 
 
-def bind_parameters(query: Query, given: Mapping[str, str]) -> dict[str, object]:
+def parse_as_of(text: str) -> int | datetime:
+    """The version or the moment that a table is asked for.
+
+    Raises:
+        QueryInvalid: the text is neither.
+    """
+    if re.fullmatch(r"\d{1,18}", text):
+        return int(text)
+    try:
+        return _parse_moment(text)
+    except ValueError:
+        hint = "give a number, or a time with its offset, e.g. 2026-01-31T12:00:00Z"
+        raise QueryInvalid(f"--as-of: {text!r} is neither a version nor a time", hint) from None
+
+
+def bind_parameters(query: Query, given: Mapping[str, str], as_of: object = None) -> dict[str, object]:
     """The values for a query: what was given, else the defaults.
+
+    Args:
+        as_of: where it is a moment, a parameter named `at` that was not given has it: what is else counted from now is
+            counted from then.
 
     Raises:
         QueryInvalid: a name the query does not take, a required one missing, or a value of the wrong type.
@@ -194,7 +213,10 @@ def bind_parameters(query: Query, given: Mapping[str, str]) -> dict[str, object]
     missing = [name for name, parameter in known.items() if parameter.required and name not in given]
     if missing:
         raise QueryInvalid(f"query {query.name} needs {', '.join(missing)}", f"add --param {missing[0]}=VALUE")
-    return {
+    values = {
         name: parse_parameter(name, parameter.kind, given[name]) if name in given else parameter.default
         for name, parameter in known.items()
     }
+    if isinstance(as_of, datetime) and "at" in values and "at" not in given:
+        values["at"] = as_of
+    return values

@@ -10,15 +10,21 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from sluice.errors import LakeMissing, QueryInvalid, SluiceError
 from sluice.schemas import TABLES
+from sluice.serving.as_of import snapshot
 from sluice.serving.empty_tables import empty_view
 from sluice.serving.lake import OpenLake, Parameters
 from sluice.serving.values import printable
+from sluice.serving.versions import Version
 from sluice.tables.reading import connect
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 _ALLOWED = "one SELECT, WITH, FROM, VALUES, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN statement"
@@ -63,7 +69,11 @@ class Answer:
 
 
 def run_read_only(
-    lake: OpenLake, text: str, parameters: Parameters | None = None, optional: Sequence[str] = ()
+    lake: OpenLake,
+    text: str,
+    parameters: Parameters | None = None,
+    optional: Sequence[str] = (),
+    as_of: Version | None = None,
 ) -> Answer:
     """The answer to a statement that may only read the lake's tables.
 
@@ -72,20 +82,14 @@ def run_read_only(
         text: DuckDB SQL, one statement.
         parameters: values for `$name` or `?`; bound, never pasted into the text.
         optional: tables that read as empty while they do not exist.
+        as_of: a moment: each table at its newest version then; or the version of the one table it reads.
 
     Raises:
-        QueryInvalid: the text is not one reading statement, or DuckDB cannot carry it out.
-        LakeMissing: it reads a table that no job has created yet.
+        QueryInvalid: the text is not one reading statement, or DuckDB cannot carry it out, or a version was given and
+            it reads more than one table.
+        LakeMissing: it reads a table that no job has created yet, or that has no such version.
     """
-    connection = connect()
-    check_reading(connection, text)
-    if _SHOW_TABLES.fullmatch(text):
-        text = _ALL_TABLES
-    lake.register(connection, lake.mentioned(text))
-    for name in set(optional) - set(lake.tables()):
-        connection.execute(empty_view(name))
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
+    connection, text = _closed_around(lake, text, optional, as_of)
     catalogue = tuple(lake.tables())
     try:
         result = connection.execute(text, parameters)
@@ -93,6 +97,53 @@ def run_read_only(
         raise explain(error, text, catalogue) from None
     described = [(column[0], str(column[1])) for column in result.description or ()]
     return Answer(_unique([name for name, _ in described]), tuple(kind for _, kind in described), result, catalogue)
+
+
+def read_batches(
+    lake: OpenLake,
+    text: str,
+    parameters: Parameters | None = None,
+    optional: Sequence[str] = (),
+    as_of: Version | None = None,
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """As `run_read_only`, as Arrow batches with DuckDB's own types."""
+    import pyarrow as pa
+
+    connection, text = _closed_around(lake, text, optional, as_of)
+    catalogue = tuple(lake.tables())
+    try:
+        reader = connection.sql(text, params=parameters).to_arrow_reader(_ROWS_AT_ONCE)
+    except duckdb.Error as error:
+        raise explain(error, text, catalogue) from None
+    names = _unique(reader.schema.names)
+    schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in reader:
+                yield batch.rename_columns(names)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise explain(error, text, catalogue) from None
+
+    return schema, batches()
+
+
+def _closed_around(
+    lake: OpenLake, text: str, optional: Sequence[str], as_of: Version | None
+) -> tuple[duckdb.DuckDBPyConnection, str]:
+    """A locked session in which the tables of a statement can be read, and the statement to carry out there."""
+    connection = connect()
+    check_reading(connection, text)
+    if _SHOW_TABLES.fullmatch(text):
+        text = _ALL_TABLES
+    tables = lake.mentioned(text) if as_of is None else snapshot(lake, text, as_of, optional)
+    lake.register(connection, tables)
+    present = lake.tables() if as_of is None else tables
+    for name in set(optional) - set(present):
+        connection.execute(empty_view(name))
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection, text
 
 
 def check_reading(connection: duckdb.DuckDBPyConnection, text: str) -> None:
@@ -112,7 +163,7 @@ def check_reading(connection: duckdb.DuckDBPyConnection, text: str) -> None:
         raise QueryInvalid(f"{statements[0].type.name} is not allowed: queries only read", f"give {_ALLOWED}")
 
 
-def explain(error: duckdb.Error, text: str, catalogue: tuple[str, ...]) -> SluiceError:
+def explain(error: Exception, text: str, catalogue: tuple[str, ...]) -> SluiceError:
     """The error of DuckDB as one of ours: one line without control characters, and near names where one is wrong."""
     message = str(error)
     unknown = _UNKNOWN_TABLE.search(message)

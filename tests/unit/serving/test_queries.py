@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -134,3 +135,18 @@ def test_a_shipped_query_uses_exactly_the_parameters_it_declares(query: Query) -
     assert statement.named_parameters == {parameter.name for parameter in query.parameters}
     assert all(parameter.about and not parameter.required for parameter in query.parameters)
     assert query.about.endswith(".")
+
+
+def test_the_guide_lists_every_query_with_its_parameters() -> None:
+    text = (home() / "docs" / "queries.md").read_text("utf-8")
+    rows = [line.split("|")[1:4] for line in text.splitlines() if line.startswith("| `")]
+    listed = {name.strip(" `"): re.findall(r"`(\w+)`", parameters) for name, _, parameters in map(_three, rows)}
+    queries = load_queries(home() / "conf" / "queries")
+
+    assert {name: listed.get(name) for name in queries} == {
+        name: [parameter.name for parameter in query.parameters] for name, query in queries.items()
+    }
+
+
+def _three(cells: list[str]) -> list[str]:
+    return [*cells, "", ""][:3]

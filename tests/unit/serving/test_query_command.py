@@ -100,22 +100,32 @@ def test_the_list_names_every_query_for_people_and_programs(capsys: pytest.Captu
     listed = json.loads(capsys.readouterr().out)
 
     names = [
+        "anomalies",
         "books",
+        "completeness",
+        "correlation",
+        "daily_summary",
         "device_last_hour",
         "duplicates_by_device",
+        "hourly",
+        "ingest_lag",
+        "late_arrivals",
         "latest_readings",
         "minutes",
         "open_holds",
+        "out_of_range",
         "promotions_by_verdict",
         "quality_scores",
         "quality_shares",
         "quarantine_by_code",
+        "silent_devices",
         "unknown_devices",
         "version_mix",
+        "version_mix_over_time",
     ]
     assert [entry["name"] for entry in listed] == names
     assert [line.split()[0] for line in for_people.splitlines()[1:]] == names
-    assert listed[1] == {
+    assert listed[5] == {
         "name": "device_last_hour",
         "title": "The last hour of a device",
         "about": "All readings of one device in the hour up to its newest one.",

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from sluice.errors import LakeMissing
+from sluice.schemas import TABLES
+from sluice.serving.queries import load_queries
+from sluice.settings import home
 
 from .lake_builder import append, ask, at, bronze, build_lake, copy_of, minute, promotion, reading, refused
 
@@ -267,6 +270,14 @@ def test_promotions_by_verdict_add_up_both_ledgers(tmp_path: Path) -> None:
     ]
     assert only_silver == [dict(zip(columns, row, strict=True)) for row in expected[:2]]
     assert ask(lake, "promotions_by_verdict") == [dict(zip(columns, row, strict=True)) for row in expected]
+
+
+def test_of_a_lake_without_rows_every_query_has_an_answer(tmp_path: Path) -> None:
+    lake = build_lake(tmp_path, {table.full_name: [] for table in TABLES})
+    fixed = {"books": 2, "quality_shares": 4, "late_arrivals": 7, "ingest_lag": 4}
+    names = load_queries(home() / "conf" / "queries")
+
+    assert {name: len(ask(lake, name)) for name in names} == {**dict.fromkeys(names, 0), **fixed}
 
 
 @pytest.mark.parametrize("name", ["latest_readings", "minutes", "quarantine_by_code", "unknown_devices"])
