@@ -26,6 +26,7 @@ from sluice.commands import (
     recover,
     replay,
     run,
+    serve,
     status,
     trace,
 )
@@ -71,6 +72,7 @@ for module in (
     gate,
     quarantine,
     docs,
+    serve,
     demo,
     doctor,
     recover,

@@ -91,6 +91,10 @@ class QueryInvalid(UsageError):
     """A query is unknown, lacks a parameter, or is not valid read-only SQL."""
 
 
+class KeysInvalid(UsageError):
+    """The file of API keys cannot be used, or a key asked for is not in it."""
+
+
 class TargetInvalid(UsageError):
     """What to trace is not written in a way that can be looked for."""
 
@@ -115,6 +119,10 @@ class JavaMissing(DependencyError):
 
 class JarsMissing(DependencyError):
     """The JVM jars have not been fetched, or not those of this version."""
+
+
+class AddressTaken(DependencyError):
+    """A server cannot listen where it is told to."""
 
 
 class BrokerDown(DependencyError):
