@@ -1,7 +1,7 @@
 """How fast `sluice serve` answers 20 clients: a lake written without Spark, the real server in a process of its own.
 
-Each question is asked twice over: cold, each device's day for the first time, and warm. Clients ask again as soon as they
-are answered, or at a fixed pace; latencies hold what this process, on the same machine, adds to them.
+Each question is asked cold, most days for the first time, warm, and paced: 50 requests a second of all clients.
+Else a client asks again as soon as it is answered. Latencies hold what this process, on the same machine, adds.
 """
 
 from __future__ import annotations

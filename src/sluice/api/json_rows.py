@@ -57,7 +57,9 @@ def _texts(column: pa.Array) -> pa.Array | str:
 def _quoted(column: pa.Array) -> pa.Array:
     if not pc.any(pc.match_substring_regex(column, _NOT_PLAIN)).as_py():
         return pc.binary_join_element_wise('"', column, '"', "")
-    return pa.array([None if text is None else to_json(text) for text in column.to_pylist()], pa.string())
+    different = column.dictionary_encode()
+    escaped = [to_json(text) for text in different.dictionary.to_pylist()]
+    return pa.array(escaped, pa.string()).take(different.indices)
 
 
 def _times(column: pa.Array) -> pa.Array:

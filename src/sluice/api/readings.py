@@ -7,7 +7,7 @@ from datetime import datetime
 from sluice.api.asking import Question, Rows, arrow_columns, row_limit
 from sluice.api.cursors import read_cursor, write_cursor
 from sluice.api.json_rows import json_rows
-from sluice.api.moments import DAY, time_range
+from sluice.api.moments import DAY, microseconds, parse_moment, time_range
 from sluice.api.parameters import AggregatesOf, ReadingsOf
 from sluice.api.problems import Problem, wrong
 from sluice.api.timed_pages import Page, Position, Wanted, read_page
@@ -52,12 +52,13 @@ def read_place(
     """
     if given.cursor is None:
         return (*time_range(given.since, given.until, now, default_days, most_days), None)
-    if given.since is not None or given.until is not None:
-        raise wrong("cursor", "it brings since and until along; leave them out")
     since, until, time, device_id, tie = read_cursor(kind, given.cursor, _CURSOR_TYPES)
     begin, end = int(since or 0), int(until or 0)
     if end - begin > most_days * DAY:
         raise wrong("cursor", "it is of no page of this server")
+    for name, text, known in (("since", given.since, begin), ("until", given.until, end)):
+        if text is not None and microseconds(parse_moment(name, text)) != known:
+            raise wrong("cursor", f"it is of another {name}; leave that out, or give the one of the first page")
     return begin, end, Position(int(time or 0), str(device_id), None if tie is None else str(tie))
 
 

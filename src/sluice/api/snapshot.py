@@ -197,8 +197,12 @@ class LakeWatch:
         return found
 
     def _open_old(self, name: str, version: int | datetime) -> TableVersion:
-        table = OpenLake(Lake(self._path)).delta(name, version)
-        return _version_of(name, self._path / name.replace(".", "/"), table)
+        folder = self._path / name.replace(".", "/")
+        found = _version_of(name, folder, OpenLake(Lake(self._path)).delta(name, version))
+        # Of a moment before there was anything deltalake takes the first version there is.
+        if isinstance(version, datetime) and _written_at(folder, found.version) > version.timestamp():
+            raise LakeMissing(f"{name} was not there yet", "ask for a later time")
+        return found
 
 
 def _version_of(name: str, folder: Path, table: DeltaTable) -> TableVersion:
@@ -207,6 +211,13 @@ def _version_of(name: str, folder: Path, table: DeltaTable) -> TableVersion:
 
 def _log_file(folder: Path, version: int) -> Path:
     return folder / "_delta_log" / f"{version:020d}.json"
+
+
+def _written_at(folder: Path, version: int) -> float:
+    try:
+        return _log_file(folder, version).stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _stamp(folder: Path, version: int) -> tuple[int, ...]:

@@ -156,7 +156,7 @@ def _read_table(path: Path, columns: Sequence[str]) -> pa.Table:
 
 
 def _compact(column: pa.ChunkedArray) -> pa.Array:
-    """The same values in less memory: numbers as narrow as they fit, what repeats as places in a list of what there is."""
+    """The same values in less memory: numbers as narrow as they fit, texts that repeat as places in a list."""
     whole = column.combine_chunks()
     whole = whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
     if pa.types.is_string(whole.type) or pa.types.is_large_string(whole.type):

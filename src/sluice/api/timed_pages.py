@@ -209,26 +209,33 @@ def _in_order(found: Sequence[_Found], wanted: Wanted) -> Page:
         last = _nth(times, wanted.limit)
         found = [_Found(each.file, each.rows[each.file.times[each.rows] <= last]) for each in found]
         times = times[times <= last]
-    keys = {"time": times, "device": pa.concat_arrays([each.file.take(DEVICE, each.rows) for each in found])}
-    order = [("time", "ascending"), ("device", "ascending")]
-    keyed = pa.table({**keys, "place": np.arange(len(times))})
-    has_ties = keyed.group_by(["time", "device"]).aggregate([([], "count_all")]).num_rows < keyed.num_rows
-    if has_ties:
-        keyed = keyed.append_column("tie", [[tie for each in found for tie in _ties(each.file, each.rows, wanted)]])
-        order.append(("tie", "ascending"))
-    keyed = keyed.sort_by(order)
-    places = keyed["place"].to_numpy()[: wanted.limit]
     rows = pa.concat_tables([_rows_of(each, wanted.columns) for each in found])
-    if not np.array_equal(places, np.arange(rows.num_rows)):
-        rows = rows.take(pa.array(places))
-    return Page(rows, _end(keyed, wanted.limit, has_ties))
+    if len(times) <= wanted.limit and (np.diff(times) > 0).all():
+        return Page(rows, None)
+    keyed = _sorted(found, times, wanted)
+    return Page(rows.take(keyed["place"].slice(0, wanted.limit)), _end(keyed, wanted.limit))
 
 
-def _end(keyed: pa.Table, limit: int, has_ties: bool) -> Position | None:
+def _sorted(found: Sequence[_Found], times: Places, wanted: Wanted) -> pa.Table:
+    """The keys of rows in order, with their places in what was found; with ties only where there are any."""
+    devices = pa.concat_arrays([each.file.take(DEVICE, each.rows) for each in found])
+    keyed = pa.table({"time": times, "device": devices, "place": np.arange(len(times))})
+    order = [("time", "ascending"), ("device", "ascending")]
+    keyed = keyed.sort_by(order)
+    same_time = pc.equal(keyed["time"][1:], keyed["time"][:-1])
+    if not pc.any(pc.and_(same_time, pc.equal(keyed["device"][1:], keyed["device"][:-1]))).as_py():
+        return keyed
+    ties = pa.array([tie for each in found for tie in _ties(each.file, each.rows, wanted)], pa.string())
+    return keyed.append_column("tie", ties.take(keyed["place"].combine_chunks())).sort_by(
+        [*order, ("tie", "ascending")]
+    )
+
+
+def _end(keyed: pa.Table, limit: int) -> Position | None:
     if keyed.num_rows <= limit:
         return None
     last, following = keyed.slice(limit - 1, 2).to_pylist()
-    cut = has_ties and (last["time"], last["device"]) == (following["time"], following["device"])
+    cut = (last["time"], last["device"]) == (following["time"], following["device"])
     return Position(last["time"], last["device"], last["tie"] if cut else None)
 
 
