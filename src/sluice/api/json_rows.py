@@ -27,7 +27,7 @@ def json_rows(table: pa.Table) -> bytes:
         if isinstance(column, pa.ChunkedArray):
             column = column.combine_chunks()
         parts += [("{" if place == 0 else ",") + json.dumps(name) + ":", _texts(column)]
-    rows = pc.binary_join_element_wise(*parts, "}", "")
+    rows = pc.binary_join_element_wise(*parts, pa.repeat("}", table.num_rows), "")
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows), ",")
     return f"[{joined[0].as_py()}]".encode()
 

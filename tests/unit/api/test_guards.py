@@ -1,4 +1,4 @@
-"""Who is let in, what is refused, and that refusals tell nothing: hostile parameters, keys and limits of a real server."""
+"""Who is let in, what is refused, and that refusals tell nothing: hostile parameters, keys, limits of a real server."""
 
 from __future__ import annotations
 
