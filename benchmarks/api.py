@@ -131,6 +131,8 @@ def _server(lake: Path) -> Iterator[tuple[str, int]]:
     command = [sys.executable, "-c", "from sluice.cli import main; main()", "serve", "--port", "0"]
     settings = {"SLUICE_LAKE__PATH": str(lake), "SLUICE_SERVE__KEYS_PATH": "null"}
     settings |= {"SLUICE_SERVE__REQUESTS_PER_SECOND": "100000", "SLUICE_SERVE__BURST_REQUESTS": "100000"}
+    # What takes longer is to be seen in the figures, not refused.
+    settings["SLUICE_SERVE__QUERY_TIMEOUT_SECONDS"] = "60"
     with (lake.parent / "server.log").open("ab") as log:
         process = subprocess.Popen(
             command, env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=log, text=True

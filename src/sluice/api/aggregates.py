@@ -19,7 +19,10 @@ MINUTES = GOLD_READINGS_1MIN.full_name
 TABLES_OF = {"minute": MINUTES, "hour": "gold.readings_1hour", "day": "gold.readings_1day"}
 WIDTHS = {"minute": 60 * SECOND, "hour": 3600 * SECOND, "day": DAY}
 COLUMNS = tuple(name for name in GOLD_READINGS_1MIN.column_names if name != GOLD_READINGS_1MIN.partition_by)
-_ROLLED_UP = pa.schema([("alert_count", pa.int64())])
+_COUNTS = ("minutes_with_readings", "missing_minutes", "alert_count")
+_ROLLED_UP = pa.schema(
+    [*((name, pa.float64()) for name in ("value_p50", "value_p95")), *((name, pa.int64()) for name in _COUNTS)]
+)
 _DEFAULT_DAYS = 1.0
 _MOST_MINUTES = 300_000
 # Mean and deviation of parts put together: sums of squares around the mean of the whole, not around zero.
@@ -40,7 +43,9 @@ SELECT
     ) / (any_value(n) - 1)) END AS value_stddev,
     sum(out_of_range_count)::BIGINT AS out_of_range_count,
     NULL::DOUBLE AS expected_count, NULL::DOUBLE AS completeness_percent,
-    max(updated_at) AS updated_at, NULL::BIGINT AS alert_count
+    max(updated_at) AS updated_at,
+    NULL::DOUBLE AS value_p50, NULL::DOUBLE AS value_p95,
+    count(*) AS minutes_with_readings, NULL::BIGINT AS missing_minutes, NULL::BIGINT AS alert_count
 FROM minutes JOIN means USING (whole, device_id, metric)
 GROUP BY ALL
 ORDER BY bucket, device_id, metric

@@ -143,9 +143,10 @@ def test_hours_and_days_are_put_together_from_minutes(served: Served, interval: 
 
     # 12 of mean 20.5 and deviation 0.5, 4 of mean 24.5 and deviation 2: squares 11*0.25 + 12*1 and 3*4 + 4*9.
     assert found.pop("value_stddev") == pytest.approx((62.75 / 15) ** 0.5, rel=1e-12)
-    whole = of_minute(bucket, reading_count=16, value_mean=21.5, value_min=19, value_max=29, alert_count=None)
+    whole = of_minute(bucket, reading_count=16, value_mean=21.5, value_min=19, value_max=29)
+    whole |= dict.fromkeys(("value_p50", "value_p95", "missing_minutes", "alert_count"))
     del whole["value_stddev"]
-    assert found == {**whole, "updated_at": "2026-03-01T12:01:30Z"}
+    assert found == {**whole, "updated_at": "2026-03-01T12:01:30Z", "minutes_with_readings": 2}
 
 
 def of_latest(device_id: str, time: str, customer: str | None, site: str | None, **odd: object) -> dict[str, object]:
