@@ -35,8 +35,10 @@ ALLOWED["serving"] = {"errors", "schemas", "sections", "settings", "tables", "se
 # It consumes and sends messages of its own: Kafka through sources, and reads tables as serving does.
 ALLOWED["alerting"] = {*ALLOWED["serving"], "serving", "sources", "transforms.registry"}
 BELOW_PIPELINES = {*ALLOWED}
+# It answers from the tables alone, as serving does; jobs need not know that it is there.
+ALLOWED["api"] = {*ALLOWED["serving"], "serving"}
 ALLOWED["pipelines"] = BELOW_PIPELINES
-ALLOWED["commands"] = {*BELOW_PIPELINES, "pipelines"}
+ALLOWED["commands"] = {*BELOW_PIPELINES, "pipelines", "api"}
 ALLOWED["cli"] = {"errors", "commands"}
 # What `import sluice` gives in a notebook.
 ALLOWED["__init__"] = {"session", "serving"}
@@ -49,6 +51,7 @@ KEPT_APART = {
     "great_expectations": {"quality"},
     "delta": {"tables"},
     "typer": {"cli", "commands"},
+    **{name: {"api"} for name in ("fastapi", "starlette", "uvicorn")},
 }
 # All that transforms may know from outside the standard library.
 TRANSFORMS_KNOW = {"pyspark"}
@@ -261,6 +264,9 @@ def violating(area: str, text: str, name: str = "some") -> Module:
         (wrong_directions, violating("simulator", "from sluice.tables.lake import Lake"), "simulator must not import"),
         (wrong_directions, violating("session", "from sluice.tables.delta import append"), "session must not import"),
         (wrong_directions, violating("serving", "from sluice.pipelines import start"), "serving must not import"),
+        (wrong_directions, violating("serving", "from sluice.api import app"), "serving must not import"),
+        (wrong_directions, violating("api", "from sluice.pipelines import start"), "api must not import"),
+        (outside_packages, violating("serving", "import fastapi"), "only api may import fastapi"),
         (wrong_directions, violating("settings", "from sluice.schemas import TABLES"), "settings must not import"),
         (wrong_directions, violating("pipelines", "from sluice.commands import run"), "pipelines must not import"),
         (wrong_directions, violating("pipelines", "from sluice.testing import utc"), "must not import sluice.testing"),

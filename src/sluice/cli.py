@@ -27,6 +27,7 @@ from sluice.commands import (
     replay,
     report,
     run,
+    serve,
     status,
     trace,
 )
@@ -73,6 +74,7 @@ for module in (
     gate,
     quarantine,
     docs,
+    serve,
     demo,
     doctor,
     recover,

@@ -93,6 +93,8 @@ class QueryInvalid(UsageError):
 
 class OutputInvalid(UsageError):
     """A file that an answer is to be written to has a name or a place that cannot be used."""
+class KeysInvalid(UsageError):
+    """The file of API keys cannot be used, or a key asked for is not in it."""
 
 
 class TargetInvalid(UsageError):
@@ -119,6 +121,10 @@ class JavaMissing(DependencyError):
 
 class JarsMissing(DependencyError):
     """The JVM jars have not been fetched, or not those of this version."""
+
+
+class AddressTaken(DependencyError):
+    """A server cannot listen where it is told to."""
 
 
 class BrokerDown(DependencyError):

@@ -125,3 +125,20 @@ class ExportSettings(Section):
     path: Path
     format: Literal["parquet", "csv"]
     escape_formulas: bool
+
+
+class ServeSettings(Section):
+    """Of `sluice serve`: where it listens, who may ask, and how much one answer may cost."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(ge=0, le=65535)
+    keys_path: Path | None
+    requests_per_second: float = Field(gt=0)
+    burst_requests: int = Field(ge=1)
+    max_concurrent: int = Field(ge=1, le=64)
+    query_timeout_seconds: float = Field(gt=0)
+    max_rows: int = Field(ge=1, le=100_000)
+    max_range_days: float = Field(gt=0)
+    cache_megabytes: int = Field(ge=1)
+    refresh_seconds: float = Field(gt=0)
+    offline_after_intervals: float = Field(gt=0)

@@ -32,6 +32,7 @@ from sluice.sections import (
     QuarantineSettings,
     RunSettings,
     Section,
+    ServeSettings,
     SilverSettings,
     SparkSettings,
 )
@@ -53,6 +54,7 @@ PATH_SETTINGS = (
     "publish.path",
     "publish.dsn_path",
     "export.path",
+    "serve.keys_path",
 )
 
 
@@ -78,6 +80,7 @@ class Settings(Section):
     alerts: AlertsSettings
     publish: PublishSettings
     export: ExportSettings
+    serve: ServeSettings
 
 
 # Of a value that is wrong: enough to know it by, however much it holds.

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
+from deltalake import DeltaTable
 
 from sluice.errors import LakeMissing
 from sluice.schemas import Table
@@ -161,8 +162,12 @@ class TableFiles:
 
 def list_files(lake: OpenLake, table: Table) -> Iterator[DataFile]:
     """The files of a table's newest version."""
-    folder = lake.path / table.relative_path
-    actions = add_actions(lake.delta(table.full_name))
+    return data_files(lake.delta(table.full_name), lake.path / table.relative_path)
+
+
+def data_files(table: DeltaTable, folder: Path) -> Iterator[DataFile]:
+    """The files of the version that a table, lying in a folder, is opened at."""
+    actions = add_actions(table)
     columns = {name: _values(actions[name]) for name in actions.column_names}
     for values in zip(*columns.values(), strict=True):
         action = dict(zip(columns, values, strict=True))
