@@ -31,6 +31,8 @@ ALLOWED: dict[str, set[str]] = {
     "session": {"errors", "schemas", "settings", "java", "tables.lake"},
 }
 ALLOWED["serving"] = {"errors", "schemas", "sections", "settings", "tables"}
+# The dashboard shows what serving reads, and adds readings of its own.
+ALLOWED["dashboard"] = {*ALLOWED["serving"], "serving"}
 # It consumes and sends messages of its own: Kafka through sources, and reads tables as serving does.
 ALLOWED["alerting"] = {*ALLOWED["serving"], "serving", "sources", "transforms.registry"}
 BELOW_PIPELINES = {*ALLOWED}
@@ -48,6 +50,7 @@ KEPT_APART = {
     "great_expectations": {"quality"},
     "delta": {"tables"},
     "typer": {"cli", "commands"},
+    **{package: {"dashboard"} for package in ("streamlit", "plotly")},
 }
 # All that transforms may know from outside the standard library.
 TRANSFORMS_KNOW = {"pyspark"}

@@ -125,3 +125,12 @@ class ExportSettings(Section):
     path: Path
     format: Literal["parquet", "csv"]
     escape_formulas: bool
+
+
+class DashboardSettings(Section):
+    """What `sluice dashboard` listens at; a host that is no loopback address needs a password."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(ge=1, le=65535)
+    password_file: Path | None
+    refresh_seconds: float = Field(ge=1)
