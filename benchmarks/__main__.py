@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import audit, drain, gate_cost, maintain, small_writes, steps
+from benchmarks import audit, dashboard, drain, gate_cost, maintain, small_writes, steps
 from benchmarks.measure import machine
 
 CASES = {
@@ -16,6 +16,7 @@ CASES = {
     "steps": steps,
     "gate-cost": gate_cost,
     "audit": audit,
+    "dashboard": dashboard,
     "maintain": maintain,
     "small-writes": small_writes,
 }

@@ -77,7 +77,7 @@ def _repeated(draw: Callable[Given, None]) -> Callable[Given, None]:
 def _ask_for_password(guard: Guard) -> None:
     st.html(blocks.heading("Sluice", "This dashboard asks for a password."))
     with st.form("password", width=360):
-        guess = st.text_input("Password", type="password", max_chars=1000)
+        guess = st.text_input("Password", type="password", max_chars=1000, autocomplete="current-password")
         asked = st.form_submit_button("Open")
     if not asked:
         return
