@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.audit import write_lake
-from benchmarks.measure import Series, print_table
+from benchmarks.measure import Series, cpu_of, print_table, process_fields
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -42,10 +42,12 @@ def run(folder: Path, events: int, runs: int) -> list[Series]:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         for _ in range(runs):
-            with _dashboard(lake) as address:
+            with _dashboard(lake) as (address, pid):
                 for series in (first, second):
+                    before = cpu_of(process_fields(pid))
                     summary, everything = _visit(browser, address)
-                    series.add(summary, everything_seconds=everything)
+                    used = cpu_of(process_fields(pid)) - before
+                    series.add(summary, everything_seconds=everything, server_processor_seconds=used)
                     print(f"  {series.name}: {summary:.2f} s, everything {everything:.2f} s", flush=True)
         browser.close()
     print_table([first, second], first)
@@ -66,8 +68,8 @@ def _visit(browser: Browser, address: str) -> tuple[float, float]:
 
 
 @contextmanager
-def _dashboard(lake: Path) -> Iterator[str]:
-    """A dashboard in a process of its own, once it answers."""
+def _dashboard(lake: Path) -> Iterator[tuple[str, int]]:
+    """Address and process of a dashboard, once it answers."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -79,7 +81,7 @@ def _dashboard(lake: Path) -> Iterator[str]:
                 assert process.poll() is None, "the dashboard ended"
                 time.sleep(0.05)
             print(f"  it answers after {time.monotonic() - began:.1f} s", flush=True)
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{port}", process.pid
         finally:
             process.terminate()
             process.wait()
