@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from sluice.schemas import ALERT_RESOLVED, GOLD_ALERTS
+from sluice.dashboard.rows import Row, select
+from sluice.schemas import ALERT_ACKNOWLEDGED, ALERT_FIRING, ALERT_RESOLVED, GOLD_ALERTS
 from sluice.serving.lake import OpenLake
 
-Row = dict[str, Any]
 COLUMNS = (
     *("severity", "status", "rule_id", "subject", "metric", "threshold", "first_value", "last_value", "signal_count"),
     *("text", "opened_at", "acknowledged_by", "resolved_at"),
@@ -40,11 +39,9 @@ def read_alerts(lake: OpenLake, devices: tuple[str, ...] | None, limit: int) -> 
     if GOLD_ALERTS.full_name not in lake.tables():
         return None
     chosen = "" if devices is None else "WHERE device_id IN (SELECT unnest($devices))"
-    parameters: dict[str, object] = {} if devices is None else {"devices": list(devices)}
-    counted = f"SELECT status, count(*) FROM gold.alerts {chosen} GROUP BY ALL"  # noqa: S608 (our own names)
-    counts = dict(lake.sql(counted, parameters or None).fetchall())
+    counted = f"SELECT status, count(*) AS alerts FROM gold.alerts {chosen} GROUP BY ALL"  # noqa: S608 (our own names)
+    counts = {row["status"]: row["alerts"] for row in select(lake, counted, {}, devices)}
     listed = f"""SELECT {", ".join(COLUMNS)} FROM gold.alerts {chosen}
         ORDER BY status = '{ALERT_RESOLVED}', opened_at DESC, alert_id LIMIT {limit}"""  # noqa: S608 (our own names)
-    rows = lake.sql(listed, parameters or None).fetchall()
-    newest = tuple(dict(zip(COLUMNS, row, strict=True)) for row in rows)
-    return Alerts(counts.get("firing", 0), counts.get("acknowledged", 0), newest)
+    newest = select(lake, listed, {}, devices)
+    return Alerts(counts.get(ALERT_FIRING, 0), counts.get(ALERT_ACKNOWLEDGED, 0), tuple(newest))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any
 
+from sluice.dashboard.rows import Row
 from sluice.schemas import LEDGERS, OPS_SILVER_PROMOTIONS, Table
 from sluice.serving.files import DataFile, TableFiles
 from sluice.serving.lake import OpenLake
 
-Row = dict[str, Any]
 COLUMNS = (
     *("promotion_id", "layer", "kind", "verdict", "rows_in", "rows_promoted", "rows_quarantined", "rows_duplicate"),
     *("rows_held", "score", "breaker_state", "decided_by", "why", "total_seconds", "decided_at", "registry_hash"),

@@ -165,7 +165,7 @@ def decisions_figure(decisions: Sequence[dict[str, Any]], zone: str | None) -> F
 
 
 def _dot(rows: int | None) -> float:
-    return 8.0 + 2.0 * math.log10(1 + (rows or 0))
+    return 5.0 + 1.6 * math.log10(1 + (rows or 0))
 
 
 def _decision_hover(row: dict[str, Any], zone: str | None) -> str:

@@ -13,7 +13,8 @@ from sluice.dashboard.freshness import Freshness
 from sluice.dashboard.scope import DEFAULT_RANGE, RANGES, Scope, choose_devices, last_range
 from sluice.serving.values import printable
 
-ALL = "All"
+# No customer, site or device is named so.
+_ANY, ALL = "", "All"
 CUSTOM = "Custom (UTC)"
 # A list of more would take long to send; any other id can be typed.
 MOST_LISTED = 2_000
@@ -60,21 +61,21 @@ def ask_for_choice(fleet: Sequence[Device], freshness: Freshness) -> Choice:
 
 
 def _pick(label: str, values: set[str | None]) -> str | None:
-    options: list[str | None] = [None, *sorted(value for value in values if value is not None)]
-    return st.selectbox(label, options, format_func=_shown, key=label.lower())
+    options = [_ANY, *sorted(value for value in values if value)]
+    return str(st.selectbox(label, options, format_func=_shown, key=label.lower())) or None
 
 
 def _pick_device(ids: list[str]) -> str | None:
     # The ids of this lake and what a visitor types are both plain text here.
     typed = len(ids) > MOST_LISTED
     note = f"The first {MOST_LISTED:,} of {len(ids):,} are listed; type any other id." if typed else None
-    return st.selectbox(
-        "Device", [None, *ids[:MOST_LISTED]], format_func=_shown, key="device", accept_new_options=typed, help=note
-    )
+    options = [_ANY, *ids[:MOST_LISTED]]
+    chosen = st.selectbox("Device", options, format_func=_shown, key="device", accept_new_options=typed, help=note)
+    return str(chosen) or None
 
 
-def _shown(value: str | None) -> str:
-    return ALL if value is None else printable(value)
+def _shown(value: str) -> str:
+    return printable(value) or ALL
 
 
 def _ask_for_range(freshness: Freshness) -> tuple[datetime, datetime]:

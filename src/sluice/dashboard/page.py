@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import ParamSpec
@@ -85,7 +86,9 @@ def _ask_for_password(guard: Guard) -> None:
     if wait == 0 and guard.accepts(guess):
         st.session_state[_UNLOCKED] = True
         st.rerun()
-    st.error(f"Too early after a wrong password: try again in {wait:.0f} s." if wait else "That is not the password.")
+    st.error(
+        f"Too early after a wrong password: try again in {math.ceil(wait)} s." if wait else "That is not the password."
+    )
 
 
 def _look() -> tuple[Reading, tuple[Device, ...], Freshness]:

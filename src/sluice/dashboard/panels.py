@@ -15,6 +15,7 @@ from sluice.dashboard.figures import activity_figure, decisions_figure, trend_fi
 from sluice.dashboard.fleet import Device, Range
 from sluice.dashboard.quality import Quality
 from sluice.dashboard.refused import Reason
+from sluice.dashboard.rows import Row
 from sluice.dashboard.scope import Scope
 from sluice.dashboard.text import age_text, local_text, utc_text
 from sluice.dashboard.trends import Trend
@@ -22,7 +23,6 @@ from sluice.schemas import ALERT_ACKNOWLEDGED, ALERT_FIRING, ALERT_RESOLVED, ERR
 from sluice.serving.promotions import Hold
 from sluice.serving.values import printable
 
-Row = dict[str, Any]
 MOST_LATEST = 2_000
 _CHART = {"displayModeBar": False, "scrollZoom": False}
 _VERDICT_TONES = {PROMOTE: GOOD, PROMOTE_WITH_WARNINGS: WARN, HOLD: BAD, ERROR: BAD}
@@ -127,7 +127,7 @@ def _data_frame(rows: list[Row], there_are: int, name: str) -> None:
         if column in rows[0]
     }
     columns: dict[str, list[Any]] = {column: [row[column] for row in rows] for column in rows[0]}
-    st.dataframe(columns, hide_index=True, height=380, column_config=numbers, key=f"frame {name}")
+    st.dataframe(columns, hide_index=True, column_config=numbers, key=f"frame {name}")
 
 
 def draw_quality(quality: Quality | None) -> None:

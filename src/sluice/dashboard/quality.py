@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from sluice.dashboard.rows import select
 from sluice.schemas import CRITICAL, DIMENSIONS, GOLD_QUALITY_SCORES, GOOD, GOOD_ABOVE, WARNING, WARNING_FROM
 from sluice.serving.lake import OpenLake
 
@@ -43,11 +44,8 @@ def read_quality(lake: OpenLake, devices: tuple[str, ...] | None, until: datetim
     chosen = "" if devices is None else "AND device_id IN (SELECT unnest($devices))"
     sql = f"""SELECT day, count(score) AS devices, {averages} FROM gold.quality_scores
         WHERE day <= $until {chosen} GROUP BY day ORDER BY day DESC LIMIT 1"""  # noqa: S608 (our own names)
-    parameters: dict[str, object] = {"until": until.date()}
-    if devices is not None:
-        parameters["devices"] = list(devices)
-    found = lake.sql(sql, parameters).fetchall()
+    found = select(lake, sql, {"until": until.date()}, devices)
     if not found:
         return None
-    day, count, score, *dimensions = found[0]
-    return Quality(day, score, dict(zip(DIMENSIONS, dimensions, strict=True)), count)
+    day = found[0]
+    return Quality(day["day"], day["score"], {name: day[name] for name in DIMENSIONS}, day["devices"])

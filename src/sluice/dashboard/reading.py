@@ -82,7 +82,7 @@ class Reading:
         return answer
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@st.cache_data(max_entries=128, show_spinner=False)
 def _answer(
     path: str,
     versions: Versions,  # noqa: ARG001 (part of what an answer is kept under)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from sluice.dashboard.rows import Row, select
 from sluice.dashboard.scope import Scope
 from sluice.schemas import GOLD_READINGS_1MIN
 from sluice.serving.lake import OpenLake
 
-Row = dict[str, Any]
 # Minutes are pruned by the partition's date and the statistics of bucket before a file is opened.
 _IN_SCOPE = """bucket >= $since AND bucket < $until
     AND bucket_date >= CAST($since AS DATE) AND bucket_date <= CAST($until AS DATE)"""
@@ -131,8 +131,4 @@ def _where(scope: Scope) -> str:
 def _select(lake: OpenLake, sql: str, scope: Scope) -> list[Row]:
     if GOLD_READINGS_1MIN.full_name not in lake.tables():
         return []
-    parameters: dict[str, object] = {"since": scope.since, "until": scope.until}
-    if scope.devices is not None:
-        parameters["devices"] = list(scope.devices)
-    relation = lake.sql(sql, parameters)
-    return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+    return select(lake, sql, {"since": scope.since, "until": scope.until}, scope.devices)

@@ -10,6 +10,7 @@ from tests.unit.serving.lake_builder import at, bronze, build_lake, minute
 
 from sluice.dashboard.scope import Scope
 from sluice.dashboard.trends import Point, events_per_second, read_activity, read_hours, read_trends
+from sluice.errors import LakeMissing
 from sluice.serving.lake import OpenLake, open_lake
 
 HOUR = Scope(None, at("12:00:00"), at("13:00:00"))
@@ -119,6 +120,13 @@ def test_the_rate_is_over_the_last_whole_minutes_silent_ones_too(
     activity: list[tuple[str, int]], rate: float | None
 ) -> None:
     assert events_per_second([(at(moment), events) for moment, events in activity]) == rate
+
+
+def test_a_file_that_went_away_is_said_in_one_line(lake: OpenLake) -> None:
+    for file in lake.path.rglob("*.parquet"):
+        file.unlink()
+    with pytest.raises(LakeMissing, match="a file of the lake went away while it was read"):
+        read_trends(lake, HOUR)
 
 
 def test_a_lake_without_minutes_has_no_lines(tmp_path: Path) -> None:
