@@ -139,6 +139,8 @@ def streamlit_options(host: str, port: int) -> dict[str, object]:
         "logger_hideWelcomeMessage": True,
         "theme_font": _FONT,
         "theme_headingFont": _FONT,
-        "theme_primaryColor": "#2563eb",
+        # One for each, so that the browser's choice of light or dark holds.
+        "theme_light_primaryColor": "#2563eb",
+        "theme_dark_primaryColor": "#60a5fa",
         "theme_baseRadius": "0.5rem",
     }
