@@ -132,5 +132,5 @@ class DashboardSettings(Section):
 
     host: str = Field(min_length=1)
     port: int = Field(ge=1, le=65535)
-    password_file: Path | None
+    password_path: Path | None
     refresh_seconds: float = Field(ge=2)

@@ -38,10 +38,11 @@ from sluice.sections import (
 )
 
 ENVIRONMENT_PREFIX = "SLUICE_"
-RESERVED_VARIABLES = frozenset({"SLUICE_HOME", "SLUICE_PUBLISH_DSN"})  # of the prefix, and no settings
 # The password of `sluice dashboard`: a secret is no setting, for settings may be shown.
 DASHBOARD_PASSWORD = "SLUICE_DASHBOARD_PASSWORD"  # noqa: S105 (a name)
-RESERVED_VARIABLES = frozenset({"SLUICE_HOME", DASHBOARD_PASSWORD})  # of the prefix, and no settings
+RESERVED_VARIABLES = frozenset(
+    {"SLUICE_HOME", "SLUICE_PUBLISH_DSN", DASHBOARD_PASSWORD}
+)  # of the prefix, and no settings
 MAX_YAML_BYTES, MAX_YAML_ALIASES = 16 * 1024 * 1024, 100
 # Settings that are paths, and therefore relative to where they were written.
 PATH_SETTINGS = (
@@ -57,7 +58,7 @@ PATH_SETTINGS = (
     "publish.path",
     "publish.dsn_path",
     "export.path",
-    "dashboard.password_file",
+    "dashboard.password_path",
 )
 
 

@@ -87,7 +87,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         "--port",
         str(port),
         "--set",
-        f"dashboard.password_file={secret}",
+        f"dashboard.password_path={secret}",
         "--set",
         "dashboard.refresh_seconds=4",
     )

@@ -37,10 +37,10 @@ def find_password(path: Path | None, environment: Mapping[str, str]) -> str | No
     except (OSError, UnicodeDecodeError) as error:
         fact = error.strerror if isinstance(error, OSError) else "it is no text"
         raise SettingsInvalid(
-            f"dashboard.password_file: cannot read {path}: {fact}", "mend the path or the file"
+            f"dashboard.password_path: cannot read {path}: {fact}", "mend the path or the file"
         ) from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise SettingsInvalid(f"dashboard.password_file: {path} can be read by others", f"chmod 600 {path}")
+        raise SettingsInvalid(f"dashboard.password_path: {path} can be read by others", f"chmod 600 {path}")
     return _checked(text.splitlines()[0] if text else "", str(path))
 
 

@@ -54,11 +54,11 @@ def prepare(settings: Settings) -> Running:
         DependencyError: the port is taken, or the host is no address of this machine.
     """
     host, port = settings.dashboard.host, settings.dashboard.port
-    password = find_password(settings.dashboard.password_file, os.environ)
+    password = find_password(settings.dashboard.password_path, os.environ)
     if password is None and not is_loopback(host):
         raise SettingsInvalid(
             f"dashboard.host is {host}: others could read the lake without a password",
-            f"set dashboard.password_file or {DASHBOARD_PASSWORD}, or reach 127.0.0.1 by an SSH tunnel",
+            f"set dashboard.password_path or {DASHBOARD_PASSWORD}, or reach 127.0.0.1 by an SSH tunnel",
         )
     check_port(host, port)
     return Running(settings, None if password is None else Guard(password, time.monotonic))

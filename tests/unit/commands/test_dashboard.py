@@ -29,7 +29,7 @@ def test_a_host_that_others_reach_needs_a_password(
     assert run_command(["dashboard", "--host", "0.0.0.0"]) == 2  # noqa: S104
     assert capsys.readouterr().err == (
         "sluice: dashboard.host is 0.0.0.0: others could read the lake without a password\n"
-        "  next: set dashboard.password_file or SLUICE_DASHBOARD_PASSWORD, or reach 127.0.0.1 by an SSH tunnel\n"
+        "  next: set dashboard.password_path or SLUICE_DASHBOARD_PASSWORD, or reach 127.0.0.1 by an SSH tunnel\n"
     )
 
 
@@ -37,7 +37,7 @@ def test_a_password_that_others_can_read_is_refused(tmp_path: Path, capsys: pyte
     secret = tmp_path / "password"
     secret.write_text("do not print me")
     secret.chmod(0o644)
-    assert run_command(["dashboard", "--set", f"dashboard.password_file={secret}"]) == 2
+    assert run_command(["dashboard", "--set", f"dashboard.password_path={secret}"]) == 2
     said = capsys.readouterr()
-    assert f"dashboard.password_file: {secret} can be read by others\n  next: chmod 600 {secret}\n" in said.err
+    assert f"dashboard.password_path: {secret} can be read by others\n  next: chmod 600 {secret}\n" in said.err
     assert "do not print me" not in said.out + said.err
