@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import api, audit, drain, gate_cost, maintain, small_writes, steps
+from benchmarks import audit, dashboard, drain, gate_cost, maintain, small_writes, steps
 from benchmarks.measure import machine
 
 CASES = {
@@ -16,6 +17,7 @@ CASES = {
     "steps": steps,
     "gate-cost": gate_cost,
     "audit": audit,
+    "dashboard": dashboard,
     "maintain": maintain,
     "small-writes": small_writes,
     "api": api,

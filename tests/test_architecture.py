@@ -32,6 +32,8 @@ ALLOWED: dict[str, set[str]] = {
 }
 # An open lake gives Spark frames where it is asked to, and a report sums up scores by the same arithmetic as gold.
 ALLOWED["serving"] = {"errors", "schemas", "sections", "settings", "tables", "session", "quality.scores"}
+# The dashboard shows what serving reads, and adds readings of its own.
+ALLOWED["dashboard"] = {*ALLOWED["serving"], "serving"}
 # It consumes and sends messages of its own: Kafka through sources, and reads tables as serving does.
 ALLOWED["alerting"] = {*ALLOWED["serving"], "serving", "sources", "transforms.registry"}
 BELOW_PIPELINES = {*ALLOWED}
@@ -52,6 +54,7 @@ KEPT_APART = {
     "delta": {"tables"},
     "typer": {"cli", "commands"},
     **{name: {"api"} for name in ("fastapi", "starlette", "uvicorn")},
+    **{package: {"dashboard"} for package in ("streamlit", "plotly")},
 }
 # All that transforms may know from outside the standard library.
 TRANSFORMS_KNOW = {"pyspark"}

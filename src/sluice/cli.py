@@ -12,6 +12,7 @@ import typer
 from sluice.commands import (
     audit,
     broker,
+    dashboard,
     demo,
     docs,
     doctor,
@@ -82,6 +83,7 @@ for module in (
     replay,
     publish,
     export,
+    dashboard,
 ):
     module.register(app)
 

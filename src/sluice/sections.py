@@ -142,3 +142,10 @@ class ServeSettings(Section):
     cache_megabytes: int = Field(ge=1)
     refresh_seconds: float = Field(gt=0)
     offline_after_intervals: float = Field(gt=0)
+class DashboardSettings(Section):
+    """What `sluice dashboard` listens at; a host that is no loopback address needs a password."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(ge=1, le=65535)
+    password_path: Path | None
+    refresh_seconds: float = Field(ge=2)

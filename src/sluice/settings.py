@@ -20,6 +20,7 @@ from sluice.sections import (
     AlertsSettings,
     BrokerSettings,
     BronzeSettings,
+    DashboardSettings,
     DocsSettings,
     ExportSettings,
     FileSettings,
@@ -38,7 +39,11 @@ from sluice.sections import (
 )
 
 ENVIRONMENT_PREFIX = "SLUICE_"
-RESERVED_VARIABLES = frozenset({"SLUICE_HOME", "SLUICE_PUBLISH_DSN"})  # of the prefix, and no settings
+# The password of `sluice dashboard`: a secret is no setting, for settings may be shown.
+DASHBOARD_PASSWORD = "SLUICE_DASHBOARD_PASSWORD"  # noqa: S105 (a name)
+RESERVED_VARIABLES = frozenset(
+    {"SLUICE_HOME", "SLUICE_PUBLISH_DSN", DASHBOARD_PASSWORD}
+)  # of the prefix, and no settings
 MAX_YAML_BYTES, MAX_YAML_ALIASES = 16 * 1024 * 1024, 100
 # Settings that are paths, and therefore relative to where they were written.
 PATH_SETTINGS = (
@@ -55,6 +60,7 @@ PATH_SETTINGS = (
     "publish.dsn_path",
     "export.path",
     "serve.keys_path",
+    "dashboard.password_path",
 )
 
 
@@ -81,6 +87,7 @@ class Settings(Section):
     publish: PublishSettings
     export: ExportSettings
     serve: ServeSettings
+    dashboard: DashboardSettings
 
 
 # Of a value that is wrong: enough to know it by, however much it holds.

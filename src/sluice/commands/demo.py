@@ -169,6 +169,7 @@ def _next_steps(lake: Path) -> None:
         (".venv/bin/sluice query --list", "the ready-made queries"),
         (".venv/bin/sluice query quarantine_by_code", "what was refused, and why"),
         ('.venv/bin/sluice query --sql "select * from gold.latest_readings limit 5"', "your own, read only"),
+        (".venv/bin/sluice dashboard", "the lake on a page in the browser"),
         (".venv/bin/jupyter lab notebooks/01_tour.ipynb", "the tour for data scientists"),
     ):
         out.print(f"  {command:<78} # {what}", markup=False)

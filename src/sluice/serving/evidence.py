@@ -29,6 +29,8 @@ class Configs:
     def __init__(self, files: TableFiles) -> None:
         self._files = files
         self._parsed: dict[tuple[str, str], Any] = {}
+        # Per registry: entries of one device by its id, and entries of a range of devices.
+        self._devices: dict[str, tuple[dict[str, Row], list[tuple[str, Row]]]] = {}
 
     def rule(self, suite_hash: str | None, rule_id: str) -> Row | None:
         """A rule as it stands in the suite of that hash; None where the suite was not kept or has no such rule."""
@@ -50,14 +52,26 @@ class Configs:
                     found[field.get("column")].append(entry)
         return found
 
+    def registered(self, registry_hash: str | None, device_id: str | None) -> Row:
+        """A device's entry in the registry of that hash, as it is written there; empty where unknown."""
+        if device_id is None or registry_hash is None:
+            return {}
+        if registry_hash not in self._devices:
+            entries = [(str(entry.get("device_id")), entry) for entry in self._entries_of(registry_hash)]
+            single = {name: entry for name, entry in entries if _DEVICES.fullmatch(name) is None}
+            self._devices[registry_hash] = single, [each for each in entries if each[0] not in single]
+        single, spans = self._devices[registry_hash]
+        named = (entry for written, entry in spans if _names(written, device_id))
+        return single.get(device_id) or next(named, {})
+
     def registered_end(self, registry_hash: str | None, device_id: str | None, metric: str, end: str) -> Any:
         """The `min` or `max` that a device's metric was registered with; None where unknown."""
-        for entry in _entries(self._read(REGISTRY, registry_hash), "devices"):
-            if device_id is not None and _names(str(entry.get("device_id")), device_id):
-                metrics = entry.get("metrics") or {}
-                only = next(iter(metrics.values())) if len(metrics) == 1 else {}
-                return (metrics.get(metric) or (only if metric not in METRICS else {})).get(end)
-        return None
+        metrics = self.registered(registry_hash, device_id).get("metrics") or {}
+        only = next(iter(metrics.values())) if len(metrics) == 1 else {}
+        return (metrics.get(metric) or (only if metric not in METRICS else {})).get(end)
+
+    def _entries_of(self, registry_hash: str) -> list[Row]:
+        return _entries(self._read(REGISTRY, registry_hash), "devices")
 
     def _read(self, kind: str, digest: str | None) -> Any:
         if not digest:

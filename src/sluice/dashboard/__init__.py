@@ -1,0 +1,1 @@
+"""The lake on one page for people: `sluice dashboard`. What it reads knows nothing of Streamlit."""
