@@ -9,10 +9,13 @@ from typing import Annotated
 
 import typer
 
+from sluice.commands import alert_views as _alert_views  # noqa: F401 (adds to the commands of alerts)
 from sluice.commands import (
+    alerts,
     audit,
     broker,
     demo,
+    dispatch,
     docs,
     doctor,
     gate,
@@ -74,6 +77,8 @@ for module in (
     recover,
     maintain,
     replay,
+    alerts,
+    dispatch,
 ):
     module.register(app)
 

@@ -108,3 +108,12 @@ class AlertsSettings(Section):
     state_topic: str = Field(pattern=TOPIC_PATTERN)
     duration_seconds: float = Field(ge=5)
     watch_seconds: float = Field(gt=0)
+
+
+class DispatchSettings(Section):
+    """The dispatcher of alerts: where it keeps what could not be delivered, and its own topic."""
+
+    path: Path
+    notice_topic: str = Field(pattern=TOPIC_PATTERN)
+    group: str = Field(pattern=TOPIC_PATTERN)
+    log_seconds: float = Field(gt=0)

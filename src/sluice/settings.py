@@ -20,6 +20,7 @@ from sluice.sections import (
     AlertsSettings,
     BrokerSettings,
     BronzeSettings,
+    DispatchSettings,
     DocsSettings,
     FileSettings,
     GateSettings,
@@ -48,6 +49,7 @@ PATH_SETTINGS = (
     "queries.path",
     "gate.candidate_path",
     "alerts.path",
+    "dispatch.path",
 )
 
 
@@ -71,6 +73,7 @@ class Settings(Section):
     docs: DocsSettings
     maintain: MaintainSettings
     alerts: AlertsSettings
+    dispatch: DispatchSettings
 
 
 # Of a value that is wrong: enough to know it by, however much it holds.
