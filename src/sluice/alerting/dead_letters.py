@@ -91,12 +91,9 @@ class DeadLetterFile:
             DeadLettersBusy: another process is at it.
         """
         with self._replaying():
-            delivered = failed = unreadable = 0
-            for line in self._lines():
-                letter = _read(line)
-                if letter is None:
-                    unreadable += 1
-                    continue
+            unreadable = sum(1 for line in self._lines() if _read(line) is None)
+            delivered = failed = 0
+            for letter in self.read():
                 try:
                     deliver(letter.message)
                 except Exception:
