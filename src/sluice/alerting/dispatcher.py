@@ -68,9 +68,7 @@ class Dispatcher:
         self._clock = clock
         options, dispatch = settings.kafka.options, settings.dispatch
         # First: it ends what a dead predecessor has begun, and shuts out one that lives.
-        self._sender: TransactionalSender = transactional_sender(
-            bootstrap_servers, dispatch.group + STATE_TRANSACTIONS, options
-        )
+        self._sender: TransactionalSender = open_transactions(settings, bootstrap_servers)
         try:
             self._known = read_state(settings, bootstrap_servers)
             self._reader: GroupReader = group_reader(
@@ -161,6 +159,16 @@ class Dispatcher:
                 _take(tally, key, resolve_orphan(known, self._clock()))
         if tally.notices:
             self._commit(tally)
+
+
+def open_transactions(settings: Settings, bootstrap_servers: str) -> TransactionalSender:
+    """What the state is written by; once it is open, all that was committed before can be read.
+
+    Raises:
+        BrokerDown, SettingsInvalid: the broker does not answer.
+    """
+    name = settings.dispatch.group + STATE_TRANSACTIONS
+    return transactional_sender(bootstrap_servers, name, settings.kafka.options)
 
 
 def read_state(settings: Settings, bootstrap_servers: str) -> dict[Key, Remembered]:

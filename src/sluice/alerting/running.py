@@ -16,7 +16,7 @@ from sluice.alerting.channels.kinds import AnyChannel, open_channel, require_sec
 from sluice.alerting.configuration import AlertConfiguration, load_configuration
 from sluice.alerting.dead_letters import DeadLetter, DeadLetterFile, letter_record
 from sluice.alerting.delivery import ChannelWorker
-from sluice.alerting.dispatcher import Dispatcher
+from sluice.alerting.dispatcher import Dispatcher, open_transactions
 from sluice.alerting.rule_types import AnyRule
 from sluice.alerting.signals import Signal, encode_signal
 from sluice.alerting.state import AlertState, Key
@@ -249,6 +249,8 @@ class _Threads:
         self._dispatch.stop.wait(pause)
 
     def _drain(self, workers: list[threading.Thread], others: list[threading.Thread]) -> None:
+        # The broker says that a transaction is committed before readers can see it; this waits until they can.
+        open_transactions(self._dispatch.settings, self._dispatch.find_broker()).close()
         with self._dispatch.open_log() as reader:
             self._log_ends = reader.ends()
         topic = self._dispatch.settings.dispatch.notice_topic

@@ -67,7 +67,7 @@ class TransactionalSender:
             DispatcherReplaced: another sender has the name now.
         """
         from kafka import TopicPartition
-        from kafka.errors import KafkaError, ProducerFencedError
+        from kafka.errors import KafkaError
         from kafka.structs import OffsetAndMetadata
 
         positions = {TopicPartition(*place): OffsetAndMetadata(offset, "", -1) for place, offset in offsets.items()}
@@ -77,14 +77,21 @@ class TransactionalSender:
                 self._producer.send(topic, record.value, key=record.key, headers=list(record.headers))
             self._producer.send_offsets_to_transaction(positions, reader.membership)
             self._producer.commit_transaction()
-        except ProducerFencedError:
-            raise DispatcherReplaced(
-                f"another dispatcher has taken over on {self._address}", "run one; it does the work of all"
-            ) from None
         except (KafkaError, OSError, AssertionError) as error:
+            if self._is_shut_out(error):
+                raise DispatcherReplaced(
+                    f"another dispatcher has taken over on {self._address}", "run one; it does the work of all"
+                ) from None
             raise BrokerDown(
                 f"a transaction on {self._address} failed ({type(error).__name__})", "sluice status shows the broker"
             ) from None
+
+    def _is_shut_out(self, error: Exception) -> bool:
+        """Whether another sender has the name; what is called meanwhile only says that something failed before."""
+        from kafka.errors import InvalidProducerEpochError, ProducerFencedError
+
+        known = (error, self._producer._transaction_manager._last_error)
+        return any(isinstance(each, (ProducerFencedError, InvalidProducerEpochError)) for each in known)
 
     def close(self) -> None:
         """Disconnects at once; a transaction that has begun is given up."""
