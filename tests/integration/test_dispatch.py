@@ -229,6 +229,7 @@ def test_an_alert_whose_rule_is_taken_out_is_resolved(site: AlertSite) -> None:
     site.run_once()
     (row,) = site.rows()
     assert (row["status"], row["resolved_why"]) == ("resolved", "its rule is no longer defined")
+    assert site.told() == {("d1", "firing"): 1, ("d1", "resolved"): 1}
 
 
 def test_an_alert_that_another_has_replaced_since_is_logged_all_the_same(site: AlertSite) -> None:

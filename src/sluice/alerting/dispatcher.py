@@ -141,7 +141,7 @@ class Dispatcher:
         ]
         for alert in tally.notices:
             rule = self._rules.get(alert.rule_id)
-            notice = notice_of(alert, () if rule is None else rule.channels)
+            notice = notice_of(alert, tally.changed[alert.key].channels if rule is None else rule.channels)
             outgoing.append(
                 (self._settings.dispatch.notice_topic, OutgoingRecord(key_bytes(alert.key), encode_notice(notice), []))
             )
@@ -152,7 +152,7 @@ class Dispatcher:
             _tell(tally)
 
     def _resolve_orphans(self) -> None:
-        """Resolves what no rule would ever clear; channels that are still defined by then are not told."""
+        """Resolves what no rule would ever clear."""
         tally = Tally()
         for key, known in self._known.items():
             if key[0] not in self._rules:

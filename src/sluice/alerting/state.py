@@ -81,11 +81,13 @@ class Remembered:
         seen_until: the latest event time of its signals; those not after it count for nothing.
         alert: the last one, open or resolved; None where nothing was raised yet.
         cooldown_until: events before it raise nothing; None after no resolution.
+        channels: that the alert was told to last; they are told of its end even if its rule is gone by then.
     """
 
     seen_until: datetime
     alert: AlertState | None = None
     cooldown_until: datetime | None = None
+    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,11 +134,11 @@ def apply_signal(known: Remembered | None, signal: Signal, rule: Rule | None, no
     if rule is None:
         raise SignalInvalid(f"no rule {signal.rule_id!r} is defined")
     if alert is not None and alert.is_open:
-        return Step(replace(seen, alert=_gone_on(alert, signal, rule, now)))
+        return Step(replace(seen, alert=_gone_on(alert, signal, rule, now), channels=rule.channels))
     if seen.cooldown_until is not None and signal.event_time < seen.cooldown_until:
         return Step(seen)
     opened = _opened(signal, rule, now)
-    return Step(Remembered(signal.event_time, opened), opened)
+    return Step(Remembered(signal.event_time, opened, channels=rule.channels), opened)
 
 
 def apply_acknowledgement(
@@ -207,7 +209,7 @@ def _gone_on(alert: AlertState, signal: Signal, rule: Rule, now: datetime) -> Al
 def _resolved(seen: Remembered, alert: AlertState, why: str, rule: Rule | None, now: datetime) -> Step:
     resolved = _worded(replace(alert, status=ALERT_RESOLVED, resolved_at=now, resolved_why=why), rule, now)
     pause = timedelta(seconds=0 if rule is None else rule.cooldown_seconds)
-    return Step(Remembered(seen.seen_until, resolved, seen.seen_until + pause), resolved)
+    return Step(replace(seen, alert=resolved, cooldown_until=seen.seen_until + pause), resolved)
 
 
 def _worded(alert: AlertState, rule: Rule | None, now: datetime) -> AlertState:

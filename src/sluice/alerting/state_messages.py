@@ -50,6 +50,7 @@ def encode_remembered(remembered: Remembered) -> bytes:
         "seen_until": time_text(remembered.seen_until),
         "cooldown_until": None if pause is None else time_text(pause),
         "alert": None if alert is None else alert_as_json(alert),
+        "channels": list(remembered.channels),
     }
     return json.dumps(content).encode()
 
@@ -70,6 +71,7 @@ def decode_remembered(key: bytes | None, value: bytes | None) -> tuple[Key, Reme
             _moment(content["seen_until"]),
             None if alert is None else alert_from_json(alert),
             None if pause is None else _moment(pause),
+            tuple(str(name) for name in content["channels"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SignalInvalid(f"no state of an alert: {type(error).__name__} {error}") from None

@@ -60,7 +60,7 @@ def test_the_first_signal_opens_an_alert_and_tells_it() -> None:
         text="d1: 61",
         runbook="http://runbook",
     )
-    assert step.remembered == Remembered(at(0), step.notice)
+    assert step.remembered == Remembered(at(0), step.notice, channels=("log",))
 
 
 def test_the_id_is_a_function_of_rule_subject_and_first_event_time() -> None:
