@@ -29,6 +29,7 @@ STATE_TRANSACTIONS = ".state"
 MOST_SIGNALS = 5_000
 # A device's clock may be so far ahead of the broker's; a time beyond that would silence its rule until then.
 MOST_AHEAD = timedelta(minutes=5)
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 EARLIEST = datetime(2000, 1, 1, tzinfo=timezone.utc)
 # Of a message that is refused, this much is kept.
 _MOST_BYTES = 262_144
@@ -130,8 +131,9 @@ class Dispatcher:
         rule, now = self._rules.get(message.rule_id), self._clock()
         if isinstance(message, Acknowledgement):
             return key, apply_acknowledgement(known, message, rule, now)
-        _require_possible(message, record.timestamp_ms)
-        return key, apply_signal(known, message, rule, now)
+        sent_at = _EPOCH + timedelta(milliseconds=max(0, record.timestamp_ms))
+        _require_possible(message, sent_at)
+        return key, apply_signal(known, message, rule, sent_at, now)
 
     def _commit(self, tally: Tally) -> None:
         alerts = self._settings.alerts
@@ -200,9 +202,8 @@ def _take(tally: Tally, key: Key, step: Step) -> None:
         tally.notices.append(step.notice)
 
 
-def _require_possible(signal: Signal, timestamp_ms: int) -> None:
+def _require_possible(signal: Signal, sent_at: datetime) -> None:
     """Refuses an event time that no event is accepted with, or that lies after the record's own time."""
-    sent_at = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=max(0, timestamp_ms))
     if signal.event_time > sent_at + MOST_AHEAD:
         minutes = MOST_AHEAD.total_seconds() / 60
         raise SignalInvalid(f"its event time is more than {minutes:g} minutes after it was sent")

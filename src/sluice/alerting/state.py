@@ -3,7 +3,8 @@
 Of a rule and a subject at most one alert is open. It fires with the first signal that raises it, may be acknowledged,
 and is resolved by a signal that clears it. A signal counts if its event time is after all that was seen before of
 that rule and subject: so the same signal a second time, one that comes late, and a whole stretch that is delivered
-again change nothing. All times that decide are event times; the clock is only written down.
+again change nothing. After a resolution signals are held back for the rule's cooldown, by the times they were sent;
+what holds still is said again by whoever judges it, and counts then. The clock is only written down.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import datetime, timedelta
 
 from sluice.alerting.acknowledgement import Acknowledgement
 from sluice.alerting.rule_types import Rule
-from sluice.alerting.signals import CLEAR, Signal, time_text
+from sluice.alerting.signals import CLEAR, RAISE, Signal, time_text
 from sluice.alerting.texts import render_text
 from sluice.errors import AlertUnknown, SignalInvalid
 from sluice.schemas import ALERT_ACKNOWLEDGED, ALERT_FIRING, ALERT_RESOLVED
@@ -80,13 +81,15 @@ class Remembered:
     Attributes:
         seen_until: the latest event time of its signals; those not after it count for nothing.
         alert: the last one, open or resolved; None where nothing was raised yet.
-        cooldown_until: events before it raise nothing; None after no resolution.
+        cooldown_until: signals sent before it raise nothing; None after no resolution.
+        held_back: the event time of the last signal that the cooldown kept from raising; it counts if sent again later.
         channels: that the alert was told to last; they are told of its end even if its rule is gone by then.
     """
 
     seen_until: datetime
     alert: AlertState | None = None
     cooldown_until: datetime | None = None
+    held_back: datetime | None = None
     channels: tuple[str, ...] = ()
 
 
@@ -112,33 +115,34 @@ def alert_id_of(rule_id: str, subject: str, first_event_time: datetime) -> str:
     return f"al-{hashlib.sha256(parts.encode()).hexdigest()[:_ID_DIGITS]}"
 
 
-def apply_signal(known: Remembered | None, signal: Signal, rule: Rule | None, now: datetime) -> Step:
+def apply_signal(known: Remembered | None, signal: Signal, rule: Rule | None, sent_at: datetime, now: datetime) -> Step:
     """What a signal makes of what is known.
 
     Args:
         known: of its rule and subject; None for nothing.
         rule: as it is defined; None where it is not: then the signal can only clear.
+        sent_at: when it was sent, as its record says; the same whenever it is delivered.
         now: by the clock; UTC.
 
     Raises:
         SignalInvalid: it would raise an alert of a rule that is not defined.
     """
-    if known is not None and signal.event_time <= known.seen_until:
+    if known is not None and not _counts(known, signal, sent_at):
         return _NOTHING
-    seen = Remembered(signal.event_time) if known is None else replace(known, seen_until=signal.event_time)
+    seen = _seen(known, signal)
     alert = seen.alert
     if signal.kind == CLEAR:
         if alert is None or not alert.is_open:
             return Step(seen)
-        return _resolved(seen, alert, CLEARED, rule, now)
+        return _resolved(seen, alert, CLEARED, rule, sent_at, now)
     if rule is None:
         raise SignalInvalid(f"no rule {signal.rule_id!r} is defined")
     if alert is not None and alert.is_open:
         return Step(replace(seen, alert=_gone_on(alert, signal, rule, now), channels=rule.channels))
-    if seen.cooldown_until is not None and signal.event_time < seen.cooldown_until:
-        return Step(seen)
+    if seen.cooldown_until is not None and sent_at < seen.cooldown_until:
+        return Step(replace(seen, held_back=signal.event_time))
     opened = _opened(signal, rule, now)
-    return Step(Remembered(signal.event_time, opened, channels=rule.channels), opened)
+    return Step(Remembered(seen.seen_until, opened, channels=rule.channels), opened)
 
 
 def apply_acknowledgement(
@@ -169,7 +173,22 @@ def resolve_orphan(known: Remembered, now: datetime) -> Step:
     """Resolves an open alert whose rule is not defined any more: nothing would ever clear it."""
     if known.alert is None or not known.alert.is_open:
         return _NOTHING
-    return _resolved(known, known.alert, RULE_GONE, None, now)
+    return _resolved(known, known.alert, RULE_GONE, None, now, now)
+
+
+def _counts(known: Remembered, signal: Signal, sent_at: datetime) -> bool:
+    """Whether it is after all that was seen, or what the cooldown held back and is said again after it."""
+    was_held_back = signal.kind == RAISE and signal.event_time == known.held_back
+    is_over = known.cooldown_until is None or sent_at >= known.cooldown_until
+    return signal.event_time > known.seen_until or (was_held_back and is_over)
+
+
+def _seen(known: Remembered | None, signal: Signal) -> Remembered:
+    if known is None:
+        return Remembered(signal.event_time)
+    # A clear after it says that what was held back holds no longer.
+    held_back = known.held_back if signal.kind == RAISE else None
+    return replace(known, seen_until=max(known.seen_until, signal.event_time), held_back=held_back)
 
 
 def _opened(signal: Signal, rule: Rule, now: datetime) -> AlertState:
@@ -206,10 +225,12 @@ def _gone_on(alert: AlertState, signal: Signal, rule: Rule, now: datetime) -> Al
     return _worded(gone_on, rule, now)
 
 
-def _resolved(seen: Remembered, alert: AlertState, why: str, rule: Rule | None, now: datetime) -> Step:
+def _resolved(
+    seen: Remembered, alert: AlertState, why: str, rule: Rule | None, sent_at: datetime, now: datetime
+) -> Step:
     resolved = _worded(replace(alert, status=ALERT_RESOLVED, resolved_at=now, resolved_why=why), rule, now)
     pause = timedelta(seconds=0 if rule is None else rule.cooldown_seconds)
-    return Step(replace(seen, alert=resolved, cooldown_until=seen.seen_until + pause), resolved)
+    return Step(replace(seen, alert=resolved, cooldown_until=sent_at + pause, held_back=None), resolved)
 
 
 def _worded(alert: AlertState, rule: Rule | None, now: datetime) -> AlertState:

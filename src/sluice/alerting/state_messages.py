@@ -45,10 +45,11 @@ def key_bytes(key: Key) -> bytes:
 
 def encode_remembered(remembered: Remembered) -> bytes:
     """What is remembered of a rule and a subject."""
-    alert, pause = remembered.alert, remembered.cooldown_until
+    alert, pause, held_back = remembered.alert, remembered.cooldown_until, remembered.held_back
     content = {
         "seen_until": time_text(remembered.seen_until),
         "cooldown_until": None if pause is None else time_text(pause),
+        "held_back": None if held_back is None else time_text(held_back),
         "alert": None if alert is None else alert_as_json(alert),
         "channels": list(remembered.channels),
     }
@@ -66,11 +67,12 @@ def decode_remembered(key: bytes | None, value: bytes | None) -> tuple[Key, Reme
         if value is None:
             return (rule_id, subject), None
         content = json.loads(value)
-        alert, pause = content["alert"], content["cooldown_until"]
+        alert, pause, held_back = content["alert"], content["cooldown_until"], content["held_back"]
         found = Remembered(
             _moment(content["seen_until"]),
             None if alert is None else alert_from_json(alert),
             None if pause is None else _moment(pause),
+            None if held_back is None else _moment(held_back),
             tuple(str(name) for name in content["channels"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -25,7 +25,7 @@ FULL = alert(acknowledged_at=LATER, acknowledged_by="ann \U0001f6a8", resolved_a
 
 
 @pytest.mark.parametrize(
-    "remembered", [Remembered(NOON), Remembered(NOON, alert()), Remembered(NOON, FULL, LATER, ("log",))], ids=str
+    "remembered", [Remembered(NOON), Remembered(NOON, alert()), Remembered(NOON, FULL, LATER, NOON, ("log",))], ids=str
 )
 def test_what_is_remembered_is_read_as_it_was_written(remembered: Remembered) -> None:
     key = ("hot", "gate:silver\x1f")
