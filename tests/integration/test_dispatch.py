@@ -17,7 +17,8 @@ from sluice.alerting.configuration import load_configuration
 from sluice.alerting.dead_letters import DeadLetterFile
 from sluice.alerting.dispatcher import Dispatcher
 from sluice.alerting.replaying import replay_letters
-from sluice.alerting.running import Dispatch
+from sluice.alerting.running import Dispatch, FindSignals
+from sluice.alerting.signals import Signal
 from sluice.cli import run_command
 from sluice.embedded.broker import RunningBroker
 from sluice.errors import DispatcherReplaced, LayerLocked, TopicUnsuited
@@ -243,13 +244,16 @@ def test_an_alert_that_another_has_replaced_since_is_logged_all_the_same(site: A
 def test_a_watcher_is_given_rules_and_open_alerts_and_its_signals_count(site: AlertSite) -> None:
     seen: list[Any] = []
 
-    def watch(lake_path: Path, rules: Any, open_alerts: Any, now: Any) -> list[Any]:
-        seen.append((lake_path, [rule.id for rule in rules], sorted(open_alerts)))
-        return [raised(30, subject, "clear") for _, subject in open_alerts]
+    def make_watch(lake_path: Path, rules: Any) -> FindSignals:
+        def find_signals(open_alerts: Any, now: Any) -> list[Signal]:
+            seen.append((lake_path, [rule.id for rule in rules], sorted(open_alerts)))
+            return [raised(30, subject, "clear") for _, subject in open_alerts]
+
+        return find_signals
 
     site.send(raised(0))
     site.run_once(with_log=False)
-    site.run_once(with_log=False, watch=watch)
+    site.run_once(with_log=False, make_watch=make_watch)
     assert seen == [(site.folder / "lake", ["hot"], [("hot", "d1")])]
     assert site.told() == {("d1", "firing"): 1, ("d1", "resolved"): 1}
 

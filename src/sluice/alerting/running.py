@@ -38,12 +38,14 @@ _STOP_SECONDS = 10.0
 
 
 class FindSignals(Protocol):
-    """What judges the rules that need memory, of the lake's tables."""
+    """What judges the rules over tables; for one thread."""
 
-    def __call__(
-        self, lake_path: Path, rules: Sequence[AnyRule], open_alerts: Mapping[Key, AlertState], now: datetime
-    ) -> Iterable[Signal]:
+    def __call__(self, open_alerts: Mapping[Key, AlertState], now: datetime, /) -> Iterable[Signal]:
         """The signals that hold now; those it gave before it may give again."""
+
+
+# From the lake's folder and the rules.
+MakeWatch = Callable[[Path, Sequence[AnyRule]], FindSignals]
 
 
 @dataclass
@@ -54,7 +56,7 @@ class Dispatch:
         find_broker: the address, asked for anew whenever a connection is made.
         stop: set from outside to end it.
         with_log: whether it writes gold/alerts, unless another process does.
-        watch: judges rules with memory; None for nothing.
+        make_watch: makes what judges the rules over tables, every `alerts.watch_seconds`; None judges none.
         resolve: host and port to addresses.
     """
 
@@ -62,7 +64,7 @@ class Dispatch:
     find_broker: Callable[[], str]
     stop: threading.Event = field(default_factory=threading.Event)
     with_log: bool = True
-    watch: FindSignals | None = None
+    make_watch: MakeWatch | None = None
     resolve: Resolve = resolve_host
 
     def run(self, *, once: bool = False) -> None:
@@ -196,6 +198,8 @@ class _Threads:
         self._configuration = configuration
         self._channels = channels
         self._lake = lake
+        make_watch = dispatch.make_watch
+        self._find_signals = None if make_watch is None else make_watch(lake.path, configuration.rules)
         self._open_alerts: Callable[[], Mapping[Key, AlertState]] = dict
         self._notice_ends: Mapping[Place, int] | None = None
         self._log_ends: Mapping[Place, int] | None = None
@@ -203,7 +207,7 @@ class _Threads:
     def run(self, *, once: bool) -> None:
         workers = [self._started(f"channel {name}", self._deliver, name) for name in self._channels]
         others = [self._started("alert log", self._log)] if self._dispatch.with_log else []
-        if self._dispatch.watch is not None and not once:
+        if self._find_signals is not None and not once:
             others.append(self._started("watch", self._watch))
         stop = self._dispatch.stop
         try:
@@ -233,8 +237,8 @@ class _Threads:
                 continue
             self._open_alerts, pause = dispatcher.open_alerts, _FIRST_PAUSE_SECONDS
             try:
-                if once and self._dispatch.watch is not None:
-                    self._look(self._dispatch.watch)
+                if once and self._find_signals is not None:
+                    self._look(self._find_signals)
                 ends = dispatcher.ends() if once else None
                 while not stop.is_set() and not (ends is not None and dispatcher.has_reached(ends)):
                     dispatcher.work(_POLL_SECONDS)
@@ -276,16 +280,14 @@ class _Threads:
         AlertLog(dispatch.settings, self._lake, dispatch.open_log, dispatch.stop).run(lambda: self._log_ends)
 
     def _watch(self) -> None:
-        while self._dispatch.watch is not None and not self._dispatch.stop.wait(
-            self._dispatch.settings.alerts.watch_seconds
-        ):
-            self._look(self._dispatch.watch)
+        pause = self._dispatch.settings.alerts.watch_seconds
+        while self._find_signals is not None and not self._dispatch.stop.wait(pause):
+            self._look(self._find_signals)
 
-    def _look(self, watch: FindSignals) -> None:
+    def _look(self, find_signals: FindSignals) -> None:
         """Judges once; what goes wrong is told in the log, and judged again the next time."""
         try:
-            found = watch(self._lake.path, self._configuration.rules, self._open_alerts(), datetime.now(timezone.utc))
-            self._dispatch.send_signals(found)
+            self._dispatch.send_signals(find_signals(self._open_alerts(), datetime.now(timezone.utc)))
         except Exception as error:
             told = error.message if isinstance(error, SluiceError) else f"{type(error).__name__}: {error}"
             logger.warning("rules over tables are not judged: %s", told)
