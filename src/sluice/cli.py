@@ -9,11 +9,14 @@ from typing import Annotated
 
 import typer
 
+from sluice.commands import alert_views as _alert_views  # noqa: F401 (adds to the commands of alerts)
 from sluice.commands import (
+    alerts,
     audit,
     broker,
     dashboard,
     demo,
+    dispatch,
     docs,
     doctor,
     export,
@@ -84,6 +87,8 @@ for module in (
     publish,
     export,
     dashboard,
+    alerts,
+    dispatch,
 ):
     module.register(app)
 

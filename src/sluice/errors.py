@@ -76,7 +76,23 @@ class AlertRulesInvalid(UsageError):
 
 
 class SignalInvalid(SluiceError):
-    """A message in the topic of alerts is no signal."""
+    """A message in the topic of alerts is neither a signal nor an acknowledgement, or cannot be applied."""
+
+
+class SecretMissing(UsageError):
+    """A secret is not where conf/alerts.yaml says, or others can read it."""
+
+
+class TargetRefused(SluiceError):
+    """What a channel would send to is an address that it must not."""
+
+
+class AlertUnknown(SluiceError):
+    """There is no such alert, or none that can be acknowledged."""
+
+
+class DeadLettersBusy(SluiceError):
+    """What could not be delivered is being delivered again by another process."""
 
 
 class SuiteInvalid(UsageError):
@@ -191,6 +207,12 @@ class DsnInvalid(UsageError):
 
 class ExportInvalid(UsageError):
     """What to export, or what to verify, cannot be used as it is given."""
+class TopicUnsuited(DependencyError):
+    """A topic that Sluice needs for itself is there, and keeps its records otherwise than it must."""
+
+
+class DispatcherReplaced(DependencyError):
+    """Another dispatcher has taken over the work of this one."""
 
 
 class LayerLocked(DependencyError):

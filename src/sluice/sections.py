@@ -149,3 +149,10 @@ class DashboardSettings(Section):
     port: int = Field(ge=1, le=65535)
     password_path: Path | None
     refresh_seconds: float = Field(ge=2)
+class DispatchSettings(Section):
+    """The dispatcher of alerts: where it keeps what could not be delivered, and its own topic."""
+
+    path: Path
+    notice_topic: str = Field(pattern=TOPIC_PATTERN)
+    group: str = Field(pattern=TOPIC_PATTERN)
+    log_seconds: float = Field(gt=0)

@@ -21,6 +21,7 @@ from sluice.sections import (
     BrokerSettings,
     BronzeSettings,
     DashboardSettings,
+    DispatchSettings,
     DocsSettings,
     ExportSettings,
     FileSettings,
@@ -61,6 +62,7 @@ PATH_SETTINGS = (
     "export.path",
     "serve.keys_path",
     "dashboard.password_path",
+    "dispatch.path",
 )
 
 
@@ -88,6 +90,7 @@ class Settings(Section):
     export: ExportSettings
     serve: ServeSettings
     dashboard: DashboardSettings
+    dispatch: DispatchSettings
 
 
 # Of a value that is wrong: enough to know it by, however much it holds.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from string import Formatter
 from typing import Annotated, Literal
@@ -28,6 +29,8 @@ TEXT_FIELDS = (
     "event_time",
     "runbook",
 )
+# How a text may want a number: signs, width and digits; no fields inside.
+_FORM = re.compile(r"[-+ ]?0?\d{0,3},?(\.\d{1,2})?[eEfFgG]?")
 KNOWN_METRICS = (*METRICS, READING_METRIC)
 
 Severity = Literal["info", "warning", "critical"]
@@ -59,12 +62,14 @@ class Rule(Section):
     @classmethod
     def _known_fields(cls, text: str) -> str:
         try:
-            named = [name for _, name, form, _ in Formatter().parse(text) if name is not None or form]
+            parts = [part for part in Formatter().parse(text) if part[1] is not None]
         except ValueError as error:
             raise ValueError(f"the text cannot be read: {error}") from None
-        for name in named:
+        for _, name, form, _ in parts:
             if name not in TEXT_FIELDS:
                 raise ValueError(f"the text names {name!r}; known: {', '.join(TEXT_FIELDS)}")
+            if form and not _FORM.fullmatch(form):
+                raise ValueError(f"the text has {name} in the form {form!r}; e.g. .1f is one of a number")
         return text
 
     def concerns(self, device_id: str | None, site: str | None, customer: str | None) -> bool:

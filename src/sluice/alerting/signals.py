@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any, Final, Literal
 
+from sluice.alerting.rule_types import ID_PATTERN
 from sluice.errors import SignalInvalid
 
 RAISE: Final = "raise"
@@ -21,6 +23,8 @@ _SEPARATOR = "\x1f"
 _TEXTS = ("signal_id", "kind", "rule_id", "severity", "subject", "event_time")
 _OPTIONAL_TEXTS = ("device_id", "customer", "site", "metric", "event_id", "coordinates")
 _NUMBERS = ("value", "threshold")
+# JSON can write half of a pair; no text of UTF-8 holds one.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_SIGNAL_BYTES = 65_536
 
 
@@ -92,17 +96,22 @@ def decode_signal(message: bytes | None) -> Signal:
             raise SignalInvalid(f"{name} must be a text")
     if content["kind"] not in (RAISE, CLEAR):
         raise SignalInvalid(f"kind must be {RAISE} or {CLEAR}")
-    fields: dict[str, Any] = {name: content[name] for name in _TEXTS}
-    fields |= {name: _text(content, name) for name in _OPTIONAL_TEXTS}
+    if not re.fullmatch(ID_PATTERN, content["rule_id"]):
+        raise SignalInvalid("rule_id is no id of a rule")
+    fields: dict[str, Any] = {name: _text(content, name) for name in (*_TEXTS, *_OPTIONAL_TEXTS)}
     fields |= {name: _number(content, name) for name in _NUMBERS}
     return Signal(**{**fields, "event_time": _moment(content["event_time"])})
 
 
 def _text(content: dict[str, Any], name: str) -> str | None:
     value = content.get(name)
-    if value is None or isinstance(value, str):
-        return value
-    raise SignalInvalid(f"{name} must be a text")
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise SignalInvalid(f"{name} must be a text")
+    if _SURROGATE.search(value):
+        raise SignalInvalid(f"{name} holds half a character")
+    return value
 
 
 def _number(content: dict[str, Any], name: str) -> float | None:
@@ -122,8 +131,8 @@ def _number(content: dict[str, Any], name: str) -> float | None:
 def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
+        if moment.tzinfo is None:
+            raise SignalInvalid("event_time must have an offset")
+        return moment.astimezone(timezone.utc)
+    except (ValueError, OverflowError):
         raise SignalInvalid("event_time must be RFC 3339") from None
-    if moment.tzinfo is None:
-        raise SignalInvalid("event_time must have an offset")
-    return moment.astimezone(timezone.utc)

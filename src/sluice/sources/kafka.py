@@ -1,29 +1,24 @@
 """Kafka as the rest of Sluice sees it: a topic that must be there, its end, and how Spark reads it.
 
-With its neighbours kafka_producer, kafka_records and record_batch, and embedded/, the only place that knows a Kafka
-client. Creates no topic.
+With its neighbours kafka_… and record_batch, and embedded/, the only place that knows a Kafka client. Creates no topic.
 """
 
 from __future__ import annotations
 
-import logging
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from sluice.errors import BrokerDown, SettingsInvalid, TopicMissing
+from sluice.errors import BrokerDown, TopicMissing
 from sluice.settings import Settings
+from sluice.sources.kafka_clients import API_TIMEOUT_MS, BOOTSTRAP_TIMEOUT_MS, client, reaching_broker, short_timeout
 from sluice.sources.kafka_options import CONSUMER, java_options, python_options
 from sluice.sources.kafka_producer import TopicProducer
 from sluice.sources.kafka_ranges import RangeReader
 from sluice.sources.kafka_records import RecordSender
 
-# How long a command waits for a first answer before it says that no broker is there.
-BOOTSTRAP_TIMEOUT_MS = 4_000
-# How long one question of Spark's to the broker may take; not less than Kafka's own limit for a request.
-API_TIMEOUT_MS = 30_000
 # The embedded broker takes messages of 32 MiB; one fetch must be able to carry the largest.
 MAX_PARTITION_FETCH_BYTES = 32 * 1024 * 1024 + 1024 * 1024
 MAX_FETCH_BYTES = 2 * MAX_PARTITION_FETCH_BYTES
@@ -112,7 +107,7 @@ class TopicObserver:
         return self._ask()
 
     def _ask(self) -> LiveTopic:
-        with _reaching(self._bootstrap_servers):
+        with reaching_broker(self._bootstrap_servers):
             found = self._connected().describe_topics([self._topic])[0]
             cluster = self._connected().describe_cluster()["cluster_id"]
         if not found["partitions"]:
@@ -138,8 +133,8 @@ class TopicObserver:
 
         if self._admin is None:
             self._admin = KafkaAdminClient(
-                **_client(self._bootstrap_servers, python_options(self._options)),
-                **_short_timeout(self._options, BOOTSTRAP_TIMEOUT_MS),
+                **client(self._bootstrap_servers, python_options(self._options)),
+                **short_timeout(self._options, BOOTSTRAP_TIMEOUT_MS),
             )
         return self._admin
 
@@ -170,9 +165,9 @@ def offset_bounds(bootstrap_servers: str, topic: str, options: Mapping[str, str]
     """
     from kafka import KafkaConsumer, TopicPartition
 
-    with _reaching(bootstrap_servers):
+    with reaching_broker(bootstrap_servers):
         consumer = KafkaConsumer(
-            **_client(bootstrap_servers, python_options(options, CONSUMER)),
+            **client(bootstrap_servers, python_options(options, CONSUMER)),
             isolation_level="read_committed",
             allow_auto_create_topics=False,
         )
@@ -198,10 +193,10 @@ def range_reader(bootstrap_servers: str, options: Mapping[str, str], seconds: fl
     """
 
     def reaching() -> AbstractContextManager[None]:
-        return _reaching(bootstrap_servers)
+        return reaching_broker(bootstrap_servers)
 
     with reaching():
-        return RangeReader(_client(bootstrap_servers, python_options(options, CONSUMER)), seconds, reaching)
+        return RangeReader(client(bootstrap_servers, python_options(options, CONSUMER)), seconds, reaching)
 
 
 def producer(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> TopicProducer:
@@ -211,8 +206,8 @@ def producer(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> 
         BrokerDown, TopicMissing, SettingsInvalid: as require_topic.
     """
     partitions = require_topic(bootstrap_servers, topic, options).partitions
-    with _reaching(bootstrap_servers):
-        return TopicProducer(_client(bootstrap_servers, {}), topic, partitions, options)
+    with reaching_broker(bootstrap_servers):
+        return TopicProducer(client(bootstrap_servers, {}), topic, partitions, options)
 
 
 def record_sender(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> RecordSender:
@@ -222,8 +217,8 @@ def record_sender(bootstrap_servers: str, topic: str, options: Mapping[str, str]
         BrokerDown, TopicMissing, SettingsInvalid: as require_topic.
     """
     require_topic(bootstrap_servers, topic, options)
-    with _reaching(bootstrap_servers):
-        return RecordSender(_client(bootstrap_servers, {}), topic, options)
+    with reaching_broker(bootstrap_servers):
+        return RecordSender(client(bootstrap_servers, {}), topic, options)
 
 
 def spark_options(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> dict[str, str]:
@@ -249,37 +244,6 @@ def spark_options(bootstrap_servers: str, topic: str, options: Mapping[str, str]
         **given,
         "kafka.isolation.level": "read_committed",
     }
-
-
-def _client(bootstrap_servers: str, options: Mapping[str, object]) -> dict[str, Any]:
-    return {
-        **options,
-        "bootstrap_servers": bootstrap_servers.split(","),
-        "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
-    }
-
-
-def _short_timeout(options: Mapping[str, str], milliseconds: int) -> dict[str, int]:
-    return {} if "request.timeout.ms" in options else {"request_timeout_ms": milliseconds}
-
-
-@contextmanager
-def _reaching(bootstrap_servers: str) -> Iterator[None]:
-    """Turns a client's failure into BrokerDown, and keeps the client's own log off standard error."""
-    from kafka.errors import KafkaConfigurationError, KafkaError
-
-    logging.getLogger("kafka").propagate = False
-    try:
-        yield
-    except (KafkaConfigurationError, ValueError, AssertionError) as error:
-        raise SettingsInvalid(
-            f"the settings of Kafka cannot be used: {error}", "see kafka.bootstrap_servers (host:port,…), kafka.options"
-        ) from None
-    except (KafkaError, OSError) as error:
-        reason = "" if "bootstrap" in str(error) else f" ({error})"
-        raise BrokerDown(
-            f"no Kafka broker answers at {bootstrap_servers}{reason}", "sluice up, or set kafka.bootstrap_servers"
-        ) from None
 
 
 __all__ = [

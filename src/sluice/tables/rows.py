@@ -104,7 +104,7 @@ def append_rows(rows: Iterable[Mapping[str, Any]], lake: Lake, table: Table, tra
     """
     target = deltalake.DeltaTable(lake.table_path(table))
     if done := mark_of(target, table, transaction):
-        deltalake.write_deltalake(target, _in_columns(rows, table), mode="append", commit_properties=done)
+        deltalake.write_deltalake(target, in_columns(rows, table), mode="append", commit_properties=done)
 
 
 def append_collected(frame: DataFrame, lake: Lake, table: Table, transaction: Transaction) -> None:
@@ -143,7 +143,7 @@ def replace_days(rows: Iterable[Mapping[str, Any]] | pa.Table, lake: Lake, table
     listed = ", ".join(f"'{day}'" for day in sorted(days))
     deltalake.write_deltalake(
         lake.table_path(table),
-        rows if isinstance(rows, pa.Table) else _in_columns(rows, table),
+        rows if isinstance(rows, pa.Table) else in_columns(rows, table),
         mode="overwrite",
         predicate=f"{table.partition_by} IN ({listed})",
     )
@@ -163,7 +163,12 @@ def replace_values(
     deltalake.write_deltalake(lake.table_path(table), rows, mode="overwrite", predicate=predicate)
 
 
-def _in_columns(rows: Iterable[Mapping[str, Any]], table: Table) -> pa.Table:
+def in_columns(rows: Iterable[Mapping[str, Any]], table: Table) -> pa.Table:
+    """Rows in the columns of a table.
+
+    Raises:
+        ValueError: a row has a column that the table lacks.
+    """
     complete = []
     for row in rows:
         if unknown := set(row) - set(table.column_names):

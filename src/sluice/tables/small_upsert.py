@@ -7,7 +7,9 @@ Arrow's datasets cannot be filtered.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import deltalake
 import pyarrow as pa
@@ -19,7 +21,7 @@ from sluice.schemas import Table
 from sluice.tables.delta import Transaction, Upsert, meeting
 from sluice.tables.lake import Lake
 from sluice.tables.reading import connect, open_dataset
-from sluice.tables.rows import arrow_schema, collected, mark_of
+from sluice.tables.rows import arrow_schema, collected, in_columns, mark_of
 
 # The files that are read and written anew, packed as they lie there.
 _MOST_BYTES = 64 * 1024 * 1024
@@ -49,10 +51,39 @@ def upsert_collected(frame: DataFrame, lake: Lake, table: Table, how: Upsert, tr
     dataset = open_dataset(target, lake.table_path(table))
     if reach is None or _size(dataset, reach) > _MOST_BYTES:
         return False
+    _write_merged(target, dataset, rows, table, how, reach, done)
+    return True
+
+
+def upsert_rows(rows: Iterable[Mapping[str, Any]], lake: Lake, table: Table, how: Upsert) -> None:
+    """Puts rows in place of those they meet, without a transaction of its own: for rows that may be written again.
+
+    Args:
+        rows: times with a zone; columns that are not given are null. They are written some at a time.
+        how: its keys hold a time, by which the files are found that are written anew.
+    """
+    every = in_columns(rows, table)
+    for start in range(0, every.num_rows, _MOST_TIMES):
+        some = every.slice(start, _MOST_TIMES)
+        reach = _reach_of(some, table, how)
+        if reach is None:
+            raise ValueError(f"{table.full_name}: a row without the time of its key")
+        target = deltalake.DeltaTable(lake.table_path(table))
+        _write_merged(target, open_dataset(target, lake.table_path(table)), some, table, how, reach, None)
+
+
+def _write_merged(
+    target: deltalake.DeltaTable,
+    dataset: pyarrow.dataset.FileSystemDataset,
+    rows: pa.Table,
+    table: Table,
+    how: Upsert,
+    reach: Reach,
+    done: deltalake.CommitProperties | None,
+) -> None:
     known = dataset.to_table(columns=list(table.column_names), filter=reach.chosen)
     merged = _merged(known, rows, how).cast(arrow_schema(table))
     deltalake.write_deltalake(target, merged, mode="overwrite", predicate=reach.predicate, commit_properties=done)
-    return True
 
 
 @dataclass(frozen=True)
