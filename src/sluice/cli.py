@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from sluice.commands import (
+    alerts,
     audit,
     broker,
     demo,
@@ -67,6 +68,7 @@ for module in (
     query,
     trace,
     gate,
+    alerts,
     quarantine,
     docs,
     demo,

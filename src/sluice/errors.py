@@ -75,6 +75,10 @@ class AlertRulesInvalid(UsageError):
     """conf/alerts.yaml, or what it names, is not as it must be."""
 
 
+class RealTimeUnavailable(DependencyError):
+    """Spark does not run the alert query in real-time mode here."""
+
+
 class SignalInvalid(SluiceError):
     """A message in the topic of alerts is no signal."""
 

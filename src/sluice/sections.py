@@ -106,5 +106,10 @@ class AlertsSettings(Section):
     topic: str = Field(pattern=TOPIC_PATTERN)
     dead_letter_topic: str = Field(pattern=TOPIC_PATTERN)
     state_topic: str = Field(pattern=TOPIC_PATTERN)
+    mode: Literal["real_time", "micro"]
     duration_seconds: float = Field(ge=5)
+    micro_seconds: float = Field(ge=0)
+    start: Literal["latest", "earliest"]
+    dead_letter_bytes: int = Field(ge=1)
+    driver_memory_megabytes: int = Field(ge=512)
     watch_seconds: float = Field(gt=0)

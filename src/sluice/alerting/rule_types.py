@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-from string import Formatter
+import re
+from string import Formatter, punctuation
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -28,7 +28,9 @@ TEXT_FIELDS = (
     "event_time",
     "runbook",
 )
+_NUMBERS = ("value", "threshold")
 KNOWN_METRICS = (*METRICS, READING_METRIC)
+_SIGNS = frozenset(punctuation)
 
 Severity = Literal["info", "warning", "critical"]
 Layer = Literal["silver", "gold"]
@@ -47,7 +49,7 @@ class Rule(Section):
 
     id: str = Field(pattern=ID_PATTERN)
     severity: Severity
-    devices: tuple[str, ...] = ("*",)
+    devices: tuple[str, ...] = Field(default=("*",), min_length=1)
     sites: tuple[str, ...] = ()
     customers: tuple[str, ...] = ()
     cooldown_seconds: float = Field(default=300.0, ge=0)
@@ -65,15 +67,27 @@ class Rule(Section):
         for name in named:
             if name not in TEXT_FIELDS:
                 raise ValueError(f"the text names {name!r}; known: {', '.join(TEXT_FIELDS)}")
+        try:
+            text.format(**{name: 1.0 if name in _NUMBERS else "" for name in TEXT_FIELDS})
+        except (ValueError, TypeError, MemoryError, OverflowError) as error:
+            raise ValueError(f"a form in the text does not fit: {error}") from None
         return text
 
     def concerns(self, device_id: str | None, site: str | None, customer: str | None) -> bool:
         """Whether the rule watches that device."""
         return (
-            any(fnmatchcase(device_id or "", pattern) for pattern in self.devices)
+            any(re.fullmatch(device_expression(pattern), device_id or "") for pattern in self.devices)
             and (not self.sites or site in self.sites)
             and (not self.customers or customer in self.customers)
         )
+
+
+def device_expression(pattern: str) -> str:
+    """A pattern of device ids as a regular expression for the whole id, read alike by Python and Java."""
+    wild = {"*": ".*", "?": "."}
+    # A backslash before a sign is no more than the sign in both; before other characters it may mean something.
+    parts = [wild.get(sign) or (f"\\{sign}" if sign in _SIGNS else sign) for sign in pattern]
+    return f"(?s:{''.join(parts)})"
 
 
 def _metric(name: str) -> str:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -27,6 +27,7 @@ from sluice.alerting.rule_types import AnyRule
 from sluice.errors import AlertRulesInvalid
 
 _RULE: TypeAdapter[AnyRule] = TypeAdapter(AnyRule)
+_TYPES = tuple(get_args(rule.model_fields["type"].annotation)[0] for rule in get_args(get_args(AnyRule)[0]))
 
 
 def parse_rules(entries: Any, channels: Mapping[str, object], origin: str) -> tuple[AnyRule, ...]:
@@ -57,13 +58,16 @@ def parse_rules(entries: Any, channels: Mapping[str, object], origin: str) -> tu
 
 
 def _parse_rule(entry: Any, where: str) -> AnyRule:
-    named = entry.get("id") if isinstance(entry, Mapping) else None
+    if not isinstance(entry, Mapping):
+        raise AlertRulesInvalid(f"{where}: a rule must hold keys, not {entry!r}", "mend the file")
+    where = f"{where} ({entry['id']})" if entry.get("id") else where
+    if entry.get("type") not in _TYPES:
+        wrong = f"the type {entry['type']!r} is unknown" if "type" in entry else "the key type is missing"
+        raise AlertRulesInvalid(f"{where}: {wrong}; known types: {', '.join(_TYPES)}", "mend the file")
     try:
         return _RULE.validate_python(entry)
     except ValidationError as error:
-        raise AlertRulesInvalid(
-            f"{where}{f' ({named})' if named else ''}: {describe(error)}", "mend the file"
-        ) from None
+        raise AlertRulesInvalid(f"{where}: {describe(error)}", "mend the file") from None
 
 
 def describe(error: ValidationError) -> str:

@@ -1,7 +1,7 @@
 """Kafka as the rest of Sluice sees it: a topic that must be there, its end, and how Spark reads it.
 
 With its neighbours kafka_producer, kafka_records and record_batch, and embedded/, the only place that knows a Kafka
-client. Creates no topic.
+client. Creates no topic; kafka_topics does.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class TopicObserver:
         return self._ask()
 
     def _ask(self) -> LiveTopic:
-        with _reaching(self._bootstrap_servers):
+        with reaching_broker(self._bootstrap_servers):
             found = self._connected().describe_topics([self._topic])[0]
             cluster = self._connected().describe_cluster()["cluster_id"]
         if not found["partitions"]:
@@ -138,8 +138,8 @@ class TopicObserver:
 
         if self._admin is None:
             self._admin = KafkaAdminClient(
-                **_client(self._bootstrap_servers, python_options(self._options)),
-                **_short_timeout(self._options, BOOTSTRAP_TIMEOUT_MS),
+                **client_of(self._bootstrap_servers, python_options(self._options)),
+                **short_timeout(self._options, BOOTSTRAP_TIMEOUT_MS),
             )
         return self._admin
 
@@ -170,9 +170,9 @@ def offset_bounds(bootstrap_servers: str, topic: str, options: Mapping[str, str]
     """
     from kafka import KafkaConsumer, TopicPartition
 
-    with _reaching(bootstrap_servers):
+    with reaching_broker(bootstrap_servers):
         consumer = KafkaConsumer(
-            **_client(bootstrap_servers, python_options(options, CONSUMER)),
+            **client_of(bootstrap_servers, python_options(options, CONSUMER)),
             isolation_level="read_committed",
             allow_auto_create_topics=False,
         )
@@ -198,10 +198,10 @@ def range_reader(bootstrap_servers: str, options: Mapping[str, str], seconds: fl
     """
 
     def reaching() -> AbstractContextManager[None]:
-        return _reaching(bootstrap_servers)
+        return reaching_broker(bootstrap_servers)
 
     with reaching():
-        return RangeReader(_client(bootstrap_servers, python_options(options, CONSUMER)), seconds, reaching)
+        return RangeReader(client_of(bootstrap_servers, python_options(options, CONSUMER)), seconds, reaching)
 
 
 def producer(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> TopicProducer:
@@ -211,8 +211,8 @@ def producer(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> 
         BrokerDown, TopicMissing, SettingsInvalid: as require_topic.
     """
     partitions = require_topic(bootstrap_servers, topic, options).partitions
-    with _reaching(bootstrap_servers):
-        return TopicProducer(_client(bootstrap_servers, {}), topic, partitions, options)
+    with reaching_broker(bootstrap_servers):
+        return TopicProducer(client_of(bootstrap_servers, {}), topic, partitions, options)
 
 
 def record_sender(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> RecordSender:
@@ -222,8 +222,8 @@ def record_sender(bootstrap_servers: str, topic: str, options: Mapping[str, str]
         BrokerDown, TopicMissing, SettingsInvalid: as require_topic.
     """
     require_topic(bootstrap_servers, topic, options)
-    with _reaching(bootstrap_servers):
-        return RecordSender(_client(bootstrap_servers, {}), topic, options)
+    with reaching_broker(bootstrap_servers):
+        return RecordSender(client_of(bootstrap_servers, {}), topic, options)
 
 
 def spark_options(bootstrap_servers: str, topic: str, options: Mapping[str, str]) -> dict[str, str]:
@@ -251,7 +251,8 @@ def spark_options(bootstrap_servers: str, topic: str, options: Mapping[str, str]
     }
 
 
-def _client(bootstrap_servers: str, options: Mapping[str, object]) -> dict[str, Any]:
+def client_of(bootstrap_servers: str, options: Mapping[str, object]) -> dict[str, Any]:
+    """What every client of kafka-python is given."""
     return {
         **options,
         "bootstrap_servers": bootstrap_servers.split(","),
@@ -259,12 +260,13 @@ def _client(bootstrap_servers: str, options: Mapping[str, object]) -> dict[str, 
     }
 
 
-def _short_timeout(options: Mapping[str, str], milliseconds: int) -> dict[str, int]:
+def short_timeout(options: Mapping[str, str], milliseconds: int) -> dict[str, int]:
+    """A request's time, unless `kafka.options` say it."""
     return {} if "request.timeout.ms" in options else {"request_timeout_ms": milliseconds}
 
 
 @contextmanager
-def _reaching(bootstrap_servers: str) -> Iterator[None]:
+def reaching_broker(bootstrap_servers: str) -> Iterator[None]:
     """Turns a client's failure into BrokerDown, and keeps the client's own log off standard error."""
     from kafka.errors import KafkaConfigurationError, KafkaError
 

@@ -1,0 +1,63 @@
+"""The alert rules of conf/alerts.yaml that one reading decides, as the stream applies them."""
+
+from __future__ import annotations
+
+from sluice.alerting.rule_types import (
+    OF_ONE_READING,
+    AnyRule,
+    BatteryLow,
+    OutOfRange,
+    Status,
+    Threshold,
+    device_expression,
+)
+from sluice.alerting.rules import parse_rules
+from sluice.errors import AlertRulesInvalid
+from sluice.settings import Settings, read_yaml
+from sluice.transforms.reading_rules import Finding, ReadingRule, Scope, above, below, has_status, outside_range
+
+BATTERY = "battery_percent"
+_KEYS = ("channels", "rules")
+
+
+def load_rules(settings: Settings) -> tuple[AnyRule, ...]:
+    """All rules of the file, in its order.
+
+    Raises:
+        AlertRulesInvalid: the file, or a rule of it, is not as it must be; names it.
+        YamlInvalid: the file cannot be read.
+    """
+    path = settings.alerts.path
+    content = read_yaml(path)
+    if unknown := [str(key) for key in content if key not in _KEYS]:
+        raise AlertRulesInvalid(f"{path}: unknown key {', '.join(unknown)}", f"known: {', '.join(_KEYS)}")
+    channels = content.get("channels") or {}
+    if not isinstance(channels, dict):
+        raise AlertRulesInvalid(f"{path}: channels must hold names with their settings", "name: {type: …}")
+    return parse_rules(content.get("rules", []), channels, str(path))
+
+
+def rules_of_readings(rules: tuple[AnyRule, ...]) -> list[ReadingRule]:
+    """Those that one reading decides, in their order; the others are judged of tables."""
+    return [
+        ReadingRule(rule.id, rule.severity, _finding(rule), _scope(rule))
+        for rule in rules
+        if isinstance(rule, OF_ONE_READING)
+    ]
+
+
+def _finding(rule: Threshold | OutOfRange | Status | BatteryLow) -> Finding:
+    if isinstance(rule, Threshold):
+        if rule.above is not None:
+            return above(rule.metric, rule.above)
+        return below(rule.metric, float(rule.below or 0.0))
+    if isinstance(rule, OutOfRange):
+        return outside_range(rule.metric)
+    if isinstance(rule, Status):
+        return has_status(rule.statuses)
+    return below(BATTERY, rule.below_percent)
+
+
+def _scope(rule: AnyRule) -> Scope:
+    named = () if "*" in rule.devices else tuple(map(device_expression, rule.devices))
+    return Scope(named, rule.sites, rule.customers)
