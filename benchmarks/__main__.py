@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import audit, drain, gate_cost, maintain, small_writes, steps
+from benchmarks import alerts, audit, drain, gate_cost, maintain, small_writes, steps
 from benchmarks.measure import machine
 
 CASES = {
@@ -18,6 +18,7 @@ CASES = {
     "audit": audit,
     "maintain": maintain,
     "small-writes": small_writes,
+    "alerts": alerts,
 }
 
 

@@ -233,8 +233,18 @@ class _Marks:
 
 
 def registry_frame(spark: SparkSession, registry: Registry) -> DataFrame:
-    """The registry's devices in REGISTRY_DDL."""
-    return spark.createDataFrame(registry_rows(registry), REGISTRY_DDL)
+    """The registry's devices in REGISTRY_DDL.
+
+    From Arrow, which Spark keeps in the JVM: of Python rows it makes a frame that each broadcast has a Python worker
+    read anew.
+    """
+    import pyarrow as pa
+
+    names = [part.split() for part in REGISTRY_DDL.split(", ")]
+    kinds = {"string": pa.string(), "double": pa.float64()}
+    rows = registry_rows(registry)
+    columns = [pa.array([row[place] for row in rows], kinds[kind]) for place, (_, kind) in enumerate(names)]
+    return spark.createDataFrame(pa.table(columns, names=[name for name, _ in names]), REGISTRY_DDL)
 
 
 def check_zones(spark: SparkSession, rulebook: Rulebook) -> None:

@@ -49,8 +49,8 @@ def test_the_shipped_rules_are_right_and_the_first_four_are_of_one_reading() -> 
     [
         (
             [{**HOT, "text": "{device_id} {colour}"}],
-            "alerts.yaml: rules[0] (hot): text: Value error, the text names 'colour'; known: alert_id, rule_id, severity,"
-            " status, subject, device_id, customer, site, metric, value, threshold, event_time, runbook",
+            "alerts.yaml: rules[0] (hot): text: Value error, the text names 'colour'; known: alert_id, rule_id,"
+            " severity, status, subject, device_id, customer, site, metric, value, threshold, event_time, runbook",
         ),
         (
             [{**HOT, "text": "{device_id.__class__}"}],
