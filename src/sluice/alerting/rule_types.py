@@ -6,7 +6,7 @@ import re
 from string import Formatter, punctuation
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from sluice.schemas import METRICS, READING_METRIC
 from sluice.sections import Section
@@ -29,6 +29,7 @@ TEXT_FIELDS = (
     "runbook",
 )
 _NUMBERS = ("value", "threshold")
+# Those that every lake has; devices may be registered with more.
 KNOWN_METRICS = (*METRICS, READING_METRIC)
 _SIGNS = frozenset(punctuation)
 
@@ -90,19 +91,16 @@ def device_expression(pattern: str) -> str:
     return f"(?s:{''.join(parts)})"
 
 
-def _metric(name: str) -> str:
-    if name not in KNOWN_METRICS:
-        raise ValueError(f"{name!r} is no metric; known: {', '.join(KNOWN_METRICS)}")
-    return name
-
-
 class _OfMetric(Rule):
     metric: str
 
     @field_validator("metric")
     @classmethod
-    def _known_metric(cls, name: str) -> str:
-        return _metric(name)
+    def _known_metric(cls, name: str, info: ValidationInfo) -> str:
+        known = (info.context or {}).get("metrics", KNOWN_METRICS)
+        if name not in known:
+            raise ValueError(f"{name!r} is no metric; known: {', '.join(known)}")
+        return name
 
 
 class Threshold(_OfMetric):

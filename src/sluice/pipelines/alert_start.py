@@ -1,7 +1,7 @@
 """Where the alert query begins in the topic: written down before its first start, and never chosen again.
 
-Spark writes offsets down when a real-time batch ends. A query that began at the latest record and died in its first
-batch would else begin at the then latest one, and leave out what came between.
+So what comes while Spark starts is read, and a query that dies before Spark has written any offset down begins again
+at the same place. Kafka's id of the topic stands beside it: Spark would go on in another topic of that name.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from sluice.pipelines.alert_start import MICRO, NAME, REAL_TIME, USE_MICRO, anew
 from sluice.pipelines.driver import StopSignal, start_logging
 from sluice.pipelines.patience import Patience
 from sluice.pipelines.start import find_broker, job_parser, run_job
+from sluice.pipelines.topic_watch import AWAY
 from sluice.settings import Settings
 from sluice.sources.kafka import LiveTopic, require_topic
 from sluice.sources.kafka_topics import COMPACTED, ensure_topics
@@ -33,7 +34,6 @@ _POLL_SECONDS = 0.2
 _TELL_SECONDS = 60.0
 # What Spark says of a query that it does not run in real-time mode.
 _UNAVAILABLE = re.compile(r"REAL_TIME|RealTime|[Rr]eal-[Tt]ime [Mm]ode")
-_AWAY = re.compile(r"(Timeout|Disconnect|Network|NotLeader\w*|LeaderNotAvailable|\w*NotAvailable|Retriable)Exception")
 _LOST = re.compile(r"may have been lost|OffsetOutOfRange|DATA_LOSS|data_loss", re.IGNORECASE)
 
 
@@ -191,7 +191,7 @@ class AlertRun:
             require_topic(where, kafka.topic, kafka.options)
         except SluiceError as error:
             return error
-        if _AWAY.search(reason):
+        if AWAY.search(reason):
             return BrokerDown(f"the broker at {where} was away: {reason}", "see that it keeps running")
         if _LOST.search(text):
             checkpoint = self._lake.checkpoint_path(NAME)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ def parsed(*entries: Any) -> Any:
     return parse_rules(list(entries), CHANNELS, "alerts.yaml")
 
 
-def settings_with(path: Any) -> Settings:
+def settings_with(path: Path) -> Settings:
     return load_settings(options={"alerts.path": str(path)}, environment={})
 
 
@@ -123,6 +124,15 @@ def test_what_is_wrong_is_one_line_with_file_rule_and_key(entries: list[Any], me
     assert error.value.exit_code == 2
 
 
+def test_a_rule_may_be_about_what_a_device_is_registered_with(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.yaml"
+    path.write_text("rules: [{id: power, type: out_of_range, severity: info, metric: power_watt}]")
+    assert [rule.id for rule in load_rules(settings_with(path))] == ["power"]
+    path.write_text("rules: [{id: power, type: out_of_range, severity: info, metric: power_volt}]")
+    with pytest.raises(AlertRulesInvalid, match=r"'power_volt' is no metric; known: .*, value, power_watt"):
+        load_rules(settings_with(path))
+
+
 @pytest.mark.parametrize(
     ("text", "fact"),
     [
@@ -131,7 +141,7 @@ def test_what_is_wrong_is_one_line_with_file_rule_and_key(entries: list[Any], me
         ("channels: [log]\nrules: []", "channels must hold names with their settings"),
     ],
 )
-def test_a_file_of_another_form_is_refused(tmp_path: Any, text: str, fact: str) -> None:
+def test_a_file_of_another_form_is_refused(tmp_path: Path, text: str, fact: str) -> None:
     path = tmp_path / "alerts.yaml"
     path.write_text(text)
     with pytest.raises(AlertRulesInvalid, match=re.escape(f"{path}: {fact}")):
