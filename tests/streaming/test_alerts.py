@@ -72,8 +72,9 @@ class Site:
             "alerts__processed_topic": self.topics["processed"],
             "alerts__dead_letter_topic": self.topics["dlq"],
             "alerts__state_topic": self.topics["state"],
-            # The shortest that Spark allows.
-            "alerts__duration_seconds": 5,
+            # Nothing is written down before the kill; and on a machine so busy that starting a batch takes longer than
+            # a short one lasts, none would read anything.
+            "alerts__duration_seconds": 60,
             "alerts__driver_memory_megabytes": 1024,
         }
 
