@@ -8,8 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import api, audit, drain, gate_cost, maintain, small_writes, steps
-from benchmarks import audit, dashboard, drain, gate_cost, maintain, small_writes, steps
+from benchmarks import alerts, api, audit, dashboard, drain, gate_cost, maintain, small_writes, steps
 from benchmarks.measure import machine
 
 CASES = {
@@ -21,6 +20,7 @@ CASES = {
     "maintain": maintain,
     "small-writes": small_writes,
     "api": api,
+    "alerts": alerts,
 }
 
 

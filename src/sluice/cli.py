@@ -76,6 +76,7 @@ for module in (
     report,
     trace,
     gate,
+    alerts,
     quarantine,
     docs,
     serve,

@@ -75,6 +75,10 @@ class AlertRulesInvalid(UsageError):
     """conf/alerts.yaml, or what it names, is not as it must be."""
 
 
+class RealTimeUnavailable(DependencyError):
+    """Spark does not run the alert query in real-time mode here."""
+
+
 class SignalInvalid(SluiceError):
     """A message in the topic of alerts is neither a signal nor an acknowledgement, or cannot be applied."""
 
@@ -109,6 +113,8 @@ class QueryInvalid(UsageError):
 
 class OutputInvalid(UsageError):
     """A file that an answer is to be written to has a name or a place that cannot be used."""
+
+
 class KeysInvalid(UsageError):
     """The file of API keys cannot be used, or a key asked for is not in it."""
 
@@ -207,6 +213,8 @@ class DsnInvalid(UsageError):
 
 class ExportInvalid(UsageError):
     """What to export, or what to verify, cannot be used as it is given."""
+
+
 class TopicUnsuited(DependencyError):
     """A topic that Sluice needs for itself is there, and keeps its records otherwise than it must."""
 

@@ -108,6 +108,18 @@ READING_METRIC = "value"
 COORDINATES = ("topic", "topic_generation", "partition", "offset")
 EVENT_KEY = ("device_id", "event_time", "event_id")
 
+# Headers of a refused record that is sent to a topic: its coordinates, in one and each, and what is told of it.
+DEAD_LETTER_IDENTITY = "sluice-coordinates"
+DEAD_LETTER_TOLD = ("stage", "error_code", "error_detail", "promotion_id")
+# Of one that is too large to be sent: the bytes of its value.
+VALUE_LEFT_OUT = "sluice-value-left-out"
+
+
+def dead_letter_header(name: str) -> str:
+    """The header that holds a column of silver/quarantine."""
+    return f"sluice-{name.replace('_', '-')}"
+
+
 # What two copies of one event key are compared by.
 CANONICAL_VALUES = (
     "temperature_celsius",

@@ -106,7 +106,12 @@ class AlertsSettings(Section):
     topic: str = Field(pattern=TOPIC_PATTERN)
     dead_letter_topic: str = Field(pattern=TOPIC_PATTERN)
     state_topic: str = Field(pattern=TOPIC_PATTERN)
+    mode: Literal["real_time", "micro"]
     duration_seconds: float = Field(ge=5)
+    micro_seconds: float = Field(ge=0)
+    start: Literal["latest", "earliest"]
+    dead_letter_bytes: int = Field(ge=1)
+    driver_memory_megabytes: int = Field(ge=512)
     watch_seconds: float = Field(gt=0)
 
 
@@ -142,6 +147,8 @@ class ServeSettings(Section):
     cache_megabytes: int = Field(ge=1)
     refresh_seconds: float = Field(gt=0)
     offline_after_intervals: float = Field(gt=0)
+
+
 class DashboardSettings(Section):
     """What `sluice dashboard` listens at; a host that is no loopback address needs a password."""
 
@@ -149,6 +156,8 @@ class DashboardSettings(Section):
     port: int = Field(ge=1, le=65535)
     password_path: Path | None
     refresh_seconds: float = Field(ge=2)
+
+
 class DispatchSettings(Section):
     """The dispatcher of alerts: where it keeps what could not be delivered, and its own topic."""
 

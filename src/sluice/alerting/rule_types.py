@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
-from string import Formatter
+from string import Formatter, punctuation
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from sluice.schemas import METRICS, READING_METRIC
 from sluice.sections import Section
@@ -31,7 +30,10 @@ TEXT_FIELDS = (
 )
 # How a text may want a number: signs, width and digits; no fields inside.
 _FORM = re.compile(r"[-+ ]?0?\d{0,3},?(\.\d{1,2})?[eEfFgG]?")
+_NUMBERS = ("value", "threshold")
+# Those that every lake has; devices may be registered with more.
 KNOWN_METRICS = (*METRICS, READING_METRIC)
+_SIGNS = frozenset(punctuation)
 
 Severity = Literal["info", "warning", "critical"]
 Layer = Literal["silver", "gold"]
@@ -50,7 +52,7 @@ class Rule(Section):
 
     id: str = Field(pattern=ID_PATTERN)
     severity: Severity
-    devices: tuple[str, ...] = ("*",)
+    devices: tuple[str, ...] = Field(default=("*",), min_length=1)
     sites: tuple[str, ...] = ()
     customers: tuple[str, ...] = ()
     cooldown_seconds: float = Field(default=300.0, ge=0)
@@ -70,21 +72,27 @@ class Rule(Section):
                 raise ValueError(f"the text names {name!r}; known: {', '.join(TEXT_FIELDS)}")
             if form and not _FORM.fullmatch(form):
                 raise ValueError(f"the text has {name} in the form {form!r}; e.g. .1f is one of a number")
+        try:
+            text.format(**{name: 1.0 if name in _NUMBERS else "" for name in TEXT_FIELDS})
+        except (ValueError, TypeError, MemoryError, OverflowError) as error:
+            raise ValueError(f"a form in the text does not fit: {error}") from None
         return text
 
     def concerns(self, device_id: str | None, site: str | None, customer: str | None) -> bool:
         """Whether the rule watches that device."""
         return (
-            any(fnmatchcase(device_id or "", pattern) for pattern in self.devices)
+            any(re.fullmatch(device_expression(pattern), device_id or "") for pattern in self.devices)
             and (not self.sites or site in self.sites)
             and (not self.customers or customer in self.customers)
         )
 
 
-def _metric(name: str) -> str:
-    if name not in KNOWN_METRICS:
-        raise ValueError(f"{name!r} is no metric; known: {', '.join(KNOWN_METRICS)}")
-    return name
+def device_expression(pattern: str) -> str:
+    """A pattern of device ids as a regular expression for the whole id, read alike by Python and Java."""
+    wild = {"*": ".*", "?": "."}
+    # A backslash before a sign is no more than the sign in both; before other characters it may mean something.
+    parts = [wild.get(sign) or (f"\\{sign}" if sign in _SIGNS else sign) for sign in pattern]
+    return f"(?s:{''.join(parts)})"
 
 
 class _OfMetric(Rule):
@@ -92,8 +100,11 @@ class _OfMetric(Rule):
 
     @field_validator("metric")
     @classmethod
-    def _known_metric(cls, name: str) -> str:
-        return _metric(name)
+    def _known_metric(cls, name: str, info: ValidationInfo) -> str:
+        known = (info.context or {}).get("metrics", KNOWN_METRICS)
+        if name not in known:
+            raise ValueError(f"{name!r} is no metric; known: {', '.join(known)}")
+        return name
 
 
 class Threshold(_OfMetric):

@@ -20,7 +20,15 @@ import pyarrow.parquet
 
 from sluice.errors import SluiceError
 from sluice.pipelines.start import find_broker
-from sluice.schemas import COORDINATES, QUARANTINE_OPEN, SILVER_QUARANTINE
+from sluice.schemas import (
+    COORDINATES,
+    DEAD_LETTER_IDENTITY,
+    DEAD_LETTER_TOLD,
+    QUARANTINE_OPEN,
+    SILVER_QUARANTINE,
+    VALUE_LEFT_OUT,
+    dead_letter_header,
+)
 from sluice.settings import Settings
 from sluice.sources.kafka import record_sender
 from sluice.sources.kafka_records import OutgoingRecord, RecordSender
@@ -30,10 +38,7 @@ from sluice.tables.lake import Lake, write_atomically
 
 logger = logging.getLogger("sluice")
 LAYER = "silver"
-# What tells a record again that was sent twice.
-IDENTITY = "sluice-coordinates"
-_COLUMNS = (*COORDINATES, "stage", "error_code", "error_detail", "promotion_id", "status", "headers", "key", "value")
-_TOLD = ("stage", "error_code", "error_detail", "promotion_id")
+_COLUMNS = (*COORDINATES, *DEAD_LETTER_TOLD, "status", "headers", "key", "value")
 # Rows that are sent, acknowledged and written down together.
 _CHUNK_ROWS, _CHUNK_BYTES = 500, 16 * 1024 * 1024
 # A micro-batch that is due waits at most about so long.
@@ -200,12 +205,13 @@ def outgoing(row: Row) -> OutgoingRecord:
 def without_bytes(row: Row) -> OutgoingRecord:
     """A quarantined record that is too large to be sent: its coordinates and reason, and how large it was."""
     size = len(row["value"] or b"")
-    return OutgoingRecord(None, None, [*_described(row), ("sluice-value-left-out", str(size).encode())])
+    return OutgoingRecord(None, None, [*_described(row), (VALUE_LEFT_OUT, str(size).encode())])
 
 
 def _described(row: Row) -> list[tuple[str, bytes]]:
     coordinates = [str(row[name]) for name in COORDINATES]
-    named = {f"sluice-{name.replace('_', '-')}": text for name, text in zip(COORDINATES, coordinates, strict=True)}
-    told = {f"sluice-{name.replace('_', '-')}": row[name] or "" for name in _TOLD}
-    texts = {IDENTITY: ":".join(coordinates), **named, **told}
+    named = {dead_letter_header(name): text for name, text in zip(COORDINATES, coordinates, strict=True)}
+    told = {dead_letter_header(name): row[name] or "" for name in DEAD_LETTER_TOLD}
+    # The first tells a record again that was sent twice.
+    texts = {DEAD_LETTER_IDENTITY: ":".join(coordinates), **named, **told}
     return [(name, text.encode("utf-8", "replace")) for name, text in texts.items()]

@@ -151,7 +151,7 @@ class RowRules:
         judged_marks: by rule_id, the mark of the rows in the rule's domain; absent where that is all rows.
         missing_marks: by rule_id, the mark of the rows GX counts as missing; absent where there are none.
         sample_columns: by rule_id, the columns whose values the rule sees.
-        judges_together: whether some rule compares rows with each other.
+        together: ids of the rules that compare rows with each other.
     """
 
     rules: list[RowRule]
@@ -159,7 +159,12 @@ class RowRules:
     judged_marks: Mapping[str, str]
     missing_marks: Mapping[str, str]
     sample_columns: Mapping[str, tuple[str, ...]]
-    judges_together: bool
+    together: tuple[str, ...]
+
+    @property
+    def judges_together(self) -> bool:
+        """Whether some rule compares rows with each other."""
+        return bool(self.together)
 
     def counts(
         self, rows: int, broken: Mapping[str, int], marks: Mapping[str, int], samples: Mapping[str, list[Any]]
@@ -206,7 +211,7 @@ def compile_row_rules(
         judged,
         missing,
         {name: tuple(each.sample_columns) for name, each in predicates.items()},
-        any(each.needs_whole_batch for each in predicates.values()),
+        tuple(name for name, each in predicates.items() if each.needs_whole_batch),
     )
 
 
@@ -228,8 +233,18 @@ class _Marks:
 
 
 def registry_frame(spark: SparkSession, registry: Registry) -> DataFrame:
-    """The registry's devices in REGISTRY_DDL."""
-    return spark.createDataFrame(registry_rows(registry), REGISTRY_DDL)
+    """The registry's devices in REGISTRY_DDL.
+
+    From Arrow, which Spark keeps in the JVM: of Python rows it makes a frame that each broadcast has a Python worker
+    read anew.
+    """
+    import pyarrow as pa
+
+    names = [part.split() for part in REGISTRY_DDL.split(", ")]
+    kinds = {"string": pa.string(), "double": pa.float64()}
+    rows = registry_rows(registry)
+    columns = [pa.array([row[place] for row in rows], kinds[kind]) for place, (_, kind) in enumerate(names)]
+    return spark.createDataFrame(pa.table(columns, names=[name for name, _ in names]), REGISTRY_DDL)
 
 
 def check_zones(spark: SparkSession, rulebook: Rulebook) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from sluice.embedded.broker import running_broker
+from sluice.errors import SluiceError, naming_full_disk, print_error
 from sluice.pipelines.driver import order_layers, run_layers, start_logging
-from sluice.settings import Settings
+from sluice.settings import Settings, load_settings
 from sluice.sources.kafka import require_topic, resolve_bootstrap
 
 
@@ -50,19 +53,31 @@ def job_main(layer: str) -> int:
     Returns:
         The exit code: 0 when drained or stopped, else that of the error, which is printed in one line.
     """
-    import argparse
-    from pathlib import Path
-
-    from sluice.errors import SluiceError, naming_full_disk, print_error
-    from sluice.settings import load_settings
-
-    parser = argparse.ArgumentParser(description=f"The {layer} job.")
+    parser = job_parser(f"The {layer} job.")
     parser.add_argument("--once", action="store_true", help="drain what is there, then exit")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file over conf/base.yaml")
     arguments = parser.parse_args()
+    return run_job(arguments, {}, lambda settings: run_from_settings(settings, [layer], once=arguments.once))
+
+
+def job_parser(description: str) -> argparse.ArgumentParser:
+    """The options of every job."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file over conf/base.yaml")
+    return parser
+
+
+def run_job(arguments: argparse.Namespace, options: Mapping[str, object], work: Callable[[Settings], None]) -> int:
+    """Carries out a job's work under the settings that its arguments name.
+
+    Args:
+        options: dotted keys to values that stand over all other settings; None values are left out.
+
+    Returns:
+        The exit code: 0, or that of the error, which is printed in one line.
+    """
     try:
         with naming_full_disk():
-            run_from_settings(load_settings(arguments.config), [layer], once=arguments.once)
+            work(load_settings(arguments.config, options))
     except SluiceError as error:
         print_error(error)
         return error.exit_code

@@ -23,7 +23,7 @@ logger = logging.getLogger("sluice")
 LAYER = "bronze"
 _SHOWN = 5
 # What Kafka's clients say of a broker that is away or busy; they have tried again themselves before.
-_AWAY = re.compile(r"(Timeout|Disconnect|Network|NotLeader\w*|LeaderNotAvailable|\w*NotAvailable|Retriable)Exception")
+AWAY = re.compile(r"(Timeout|Disconnect|Network|NotLeader\w*|LeaderNotAvailable|\w*NotAvailable|Retriable)Exception")
 _ACCEPT_TOPIC = "sluice recover bronze --accept-new-topic --by NAME --why REASON"
 _ACCEPT_GAP = "sluice recover bronze --accept-gap --by NAME --why REASON"
 
@@ -101,7 +101,7 @@ class TopicWatch:
             self.ready()
         except SluiceError as error:
             return error
-        if _AWAY.search(reason):
+        if AWAY.search(reason):
             return BrokerDown(f"the broker at {self._where[0]} was away: {reason}", "see that it keeps running")
         return None
 

@@ -108,10 +108,10 @@ def python_options(options: Mapping[str, str], role: str = ANY) -> dict[str, obj
     return named
 
 
-def java_options(options: Mapping[str, str]) -> dict[str, str]:
-    """The options Spark's consumers take, as `kafka.<name>`; checked like python_options."""
+def java_options(options: Mapping[str, str], role: str = CONSUMER) -> dict[str, str]:
+    """The options Spark's consumers (or producers) take, as `kafka.<name>`; checked like python_options."""
     _checked(options)
-    return {f"kafka.{option}": value for option, value in options.items() if _KNOWN[option][0] != PRODUCER}
+    return {f"kafka.{option}": value for option, value in options.items() if _KNOWN[option][0] in (ANY, role)}
 
 
 def _checked(options: Mapping[str, str]) -> dict[str, object]:

@@ -100,7 +100,7 @@ def _flag_together(parsed: DataFrame, reader: Reader) -> DataFrame:
     nothing = {name: F.lit(None).cast("string") for name in ("_parse_code", "_parse_detail")}
     certain = parsed.where("is_certain").drop("is_certain").withColumns(nothing)
     certain = certain.withColumn("unknown_fields", F.lit(None).cast("array<string>"))
-    decided = certain.unionByName(_decide(parsed.where(~F.col("is_certain")), reader))
+    decided = certain.unionByName(_decide(_records_of(parsed.where(~F.col("is_certain"))), reader))
     readable = F.col("_parse_code").isNull()
     judged = judge_events(decided.where(readable), reader.registry, reader.rules, reader.marks)
     return _flag_decided(judged.unionByName(judge_events(decided.where(~readable), reader.registry, (), ())), reader)
@@ -112,13 +112,41 @@ def decide_doubtful(flagged: DataFrame, reader: Reader) -> DataFrame:
     Returns:
         FLAGGED_COLUMNS, one row per suspect.
     """
-    decided = _decide(flagged.where(F.col("state") == SUSPECT), reader)
+    decided = _decide(_records_of(flagged.where(F.col("state") == SUSPECT)), reader)
     return _flag_decided(judge_events(decided, reader.registry, reader.rules, reader.marks), reader)
+
+
+def flag_at_once(records: DataFrame, reader: Reader) -> DataFrame:
+    """As `flag_records` and `decide_doubtful` together, in one frame that a stream without a second step can have.
+
+    Of certain rows the exact half sees no bytes, which costs little. No suspects are left.
+
+    Args:
+        records: RECORD_COLUMNS.
+        reader: without rules that compare rows with each other; its marks are not counted.
+    """
+    parsed = parse_events(records, reader.contract, reader.limits)
+    fast = F.struct("is_certain", "raw", *EVENT_COLUMNS).alias("_fast")
+    unread = F.when(~F.col("is_certain"), F.col("raw")).alias("raw")
+    kept = [name for name in RECORD_COLUMNS if name != "raw"]
+    decided = _decide(parsed.select(*kept, unread, fast), reader)
+    is_certain = F.col("_fast.is_certain")
+    merged = decided.select(
+        *kept,
+        F.col("_fast.raw").alias("raw"),
+        *[F.when(is_certain, F.col(f"_fast.{name}")).otherwise(F.col(name)).alias(name) for name in EVENT_COLUMNS],
+        *[F.when(~is_certain, F.col(name)).alias(name) for name in ("_parse_code", "_parse_detail", "unknown_fields")],
+    )
+    return _flag_decided(judge_events(merged, reader.registry, reader.rules), reader)
+
+
+def _records_of(rows: DataFrame) -> DataFrame:
+    return rows.select(*RECORD_COLUMNS)
 
 
 def _decide(suspects: DataFrame, reader: Reader) -> DataFrame:
     zones = reader.registry.select("device_id", "assume_time_zone")
-    decided = decide_suspects(suspects.select(*RECORD_COLUMNS), zones, reader.contract, reader.limits)
+    decided = decide_suspects(suspects, zones, reader.contract, reader.limits)
     return decided.withColumnsRenamed({"error_code": "_parse_code", "error_detail": "_parse_detail"})
 
 

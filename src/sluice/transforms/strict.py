@@ -14,7 +14,6 @@ from pyspark.sql import functions as F
 from sluice import schemas
 from sluice.transforms.fields import JSON_OPTIONS
 from sluice.transforms.parse import Limits
-from sluice.transforms.records import RECORD_COLUMNS
 
 _PAIRED_SURROGATES = r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE_SURROGATE = r"\\u[dD][89a-fA-F]"
@@ -26,7 +25,7 @@ def read_strictly(records: DataFrame, limits: Limits) -> DataFrame:
     size = F.octet_length("raw.value")
     text = F.when(size <= limits.message_bytes, F.col("raw.value").cast("string"))
     blank = F.col("raw.value").isNull() | F.col("_text").rlike(r"^[\s]*(\{\s*\})?\s*$")
-    sized = records.select(*RECORD_COLUMNS, text.alias("_text"))
+    sized = records.withColumn("_text", text)
     utf8 = sized.withColumn("_utf8", F.is_valid_utf8("_text"))
     wrapped = (_wrap("[", "]"), _wrap('{"v":', "}"))
     strict = reduce(Column.__and__, [F.try_parse_json(each).isNotNull() for each in wrapped])

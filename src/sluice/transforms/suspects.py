@@ -27,7 +27,6 @@ from sluice.transforms.fields import (
     version_matches,
 )
 from sluice.transforms.parse import EVENT_COLUMNS, Limits
-from sluice.transforms.records import RECORD_COLUMNS
 from sluice.transforms.strict import has_lone_surrogate, over_limit, problem_when, read_strictly
 
 # Control and invisible format characters (bidirectional marks among them), lone surrogates, line separators.
@@ -45,7 +44,7 @@ def decide_suspects(records: DataFrame, zones: DataFrame, contract: Contract, li
     (error_code set; of EVENT_COLUMNS only device_id may be there). No row leaves.
 
     Args:
-        records: RECORD_COLUMNS.
+        records: RECORD_COLUMNS; further columns are kept.
         zones: `device_id`, `assume_time_zone` of registered devices; one row per device.
     """
     readable = read_strictly(records, limits)
@@ -59,7 +58,7 @@ def decide_suspects(records: DataFrame, zones: DataFrame, contract: Contract, li
         F.when(is_event, F.col(name)).alias(name) for name in EVENT_COLUMNS if name not in ("event_id", "device_id")
     ]
     return judged.select(
-        *RECORD_COLUMNS,
+        *records.columns,
         F.when(is_event, identity).alias("event_id"),
         F.when(is_event, F.col("device_id")).otherwise(F.col("_device")).alias("device_id"),
         *kept,

@@ -40,7 +40,7 @@ DUPLICATES = rule("copies", "share_duplicate", 0.2, "warning")
 def candidate_of(suite: Suite, condition: Column | None = None) -> Candidate:
     """The suite with row rules whose columns are never used."""
     rules = [RowRule(each.rule_id, each.is_critical, each.error_code, condition) for each in suite.row_rules]  # type: ignore[arg-type]
-    return Candidate(suite, Gate(suite), RowRules(rules, [], {}, {}, {}, False))
+    return Candidate(suite, Gate(suite), RowRules(rules, [], {}, {}, {}, ()))
 
 
 def rows(count: int, then: str, now: str, broken_then: int = 0, broken_now: int = 0, **fields: Any) -> dict[str, Any]:
