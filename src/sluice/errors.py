@@ -117,6 +117,10 @@ class JarsMissing(DependencyError):
     """The JVM jars have not been fetched, or not those of this version."""
 
 
+class SparkNotStarted(DependencyError):
+    """Spark does not start: its master does not answer, its memory is not to be had, or its Java options are wrong."""
+
+
 class BrokerDown(DependencyError):
     """No Kafka broker answers at the configured address."""
 
