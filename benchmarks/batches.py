@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -59,7 +58,7 @@ def run(folder: Path, events: int, runs: int, rate: int) -> list[Series]:
             try:
                 samples = _watch(running, events, jcmd)
             finally:
-                generate.process.send_signal(signal.SIGINT)
+                generate.process.terminate()
                 generate.process.wait(60)
                 generate.end()
             running.await_drained(600)
@@ -97,7 +96,7 @@ def _heap_of(running: Live, jcmd: Path) -> float:
 
 
 def _add(series: Series, counts: Sequence[int], mebibytes: Sequence[float], silver: Sequence[float]) -> None:
-    first, last = counts[-1] / _HUNDREDS, counts[-1] * (1 - 1 / _HUNDREDS)
+    first, last = max(counts[0], counts[-1] / _HUNDREDS), counts[-1] * (1 - 1 / _HUNDREDS)
     early = [value for count, value in zip(counts, mebibytes, strict=True) if count <= first]
     late = [value for count, value in zip(counts, mebibytes, strict=True) if count >= last]
     # What the first ones load stays; growth is what comes after.
