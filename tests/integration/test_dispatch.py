@@ -6,19 +6,20 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.alert_site import AlertSite, raised, site_on, wait_for
+from tests.integration.alert_site import START, AlertSite, raised, site_on, wait_for
 from tests.integration.receivers import Answer, HttpReceiver, free_port, http_receiver
+from tests.unit.serving.lake_builder import build_lake
 
 from sluice.alerting.configuration import load_configuration
 from sluice.alerting.dead_letters import DeadLetterFile
 from sluice.alerting.dispatcher import Dispatcher
 from sluice.alerting.replaying import replay_letters
-from sluice.alerting.running import Dispatch, FindSignals
-from sluice.alerting.signals import Signal
+from sluice.alerting.running import Dispatch
 from sluice.cli import run_command
 from sluice.embedded.broker import RunningBroker
 from sluice.errors import DispatcherReplaced, LayerLocked, TopicUnsuited
@@ -241,21 +242,23 @@ def test_an_alert_that_another_has_replaced_since_is_logged_all_the_same(site: A
     assert [(row["status"], row["signal_count"]) for row in site.rows()] == [("resolved", 1), ("firing", 1)]
 
 
-def test_a_watcher_is_given_rules_and_open_alerts_and_its_signals_count(site: AlertSite) -> None:
-    seen: list[Any] = []
-
-    def make_watch(lake_path: Path, rules: Any) -> FindSignals:
-        def find_signals(open_alerts: Any, now: Any) -> list[Signal]:
-            seen.append((lake_path, [rule.id for rule in rules], sorted(open_alerts)))
-            return [raised(30, subject, "clear") for _, subject in open_alerts]
-
-        return find_signals
-
+def test_rules_over_tables_raise_and_what_is_back_within_its_limits_resolves(site: AlertSite) -> None:
+    site.rules.append(
+        {"id": "gone", "type": "offline", "severity": "warning", "after_seconds": 60, "channels": ["log"]}
+    )
+    site.write()
     site.send(raised(0))
     site.run_once(with_log=False)
-    site.run_once(with_log=False, make_watch=make_watch)
-    assert seen == [(site.folder / "lake", ["hot"], [("hot", "d1")])]
-    assert site.told() == {("d1", "firing"): 1, ("d1", "resolved"): 1}
+    back = {"metric": "temperature_celsius", "value": 20.0, "event_time": START + timedelta(seconds=30)}
+    build_lake(site.folder / "lake", {"gold.latest_readings": [{**back, "device_id": "d1"}]})
+    # Its signals are among those that it then deals with.
+    site.run_once(with_log=False)
+    assert site.told() == {("d1", "firing"): 2, ("d1", "resolved"): 1}
+    assert {(line["rule_id"], line["status"]) for line in site.lines()} == {
+        ("hot", "firing"),
+        ("hot", "resolved"),
+        ("gone", "firing"),
+    }
 
 
 def test_a_second_dispatcher_for_the_lake_is_refused_and_one_elsewhere_takes_over(
@@ -266,7 +269,7 @@ def test_a_second_dispatcher_for_the_lake_is_refused_and_one_elsewhere_takes_ove
         wait_for(lambda: site.lines())
         with pytest.raises(LayerLocked, match="dispatch of the lake"):
             site.run_once()
-    configuration = load_configuration(site.settings.alerts.path)
+    configuration = load_configuration(site.settings)
     first = Dispatcher(site.settings, configuration, site.bootstrap_servers)
     second = Dispatcher(site.settings, configuration, site.bootstrap_servers)
     site.send(raised(9, kind="clear"))

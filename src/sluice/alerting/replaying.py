@@ -26,7 +26,7 @@ def replay_letters(dispatch: Dispatch, channel: str | None) -> dict[str, Replaye
         AlertRulesInvalid, YamlInvalid, SecretMissing: the configuration is not as it must be.
         DeadLettersBusy: another process is at it.
     """
-    configuration = load_configuration(dispatch.settings.alerts.path)
+    configuration = load_configuration(dispatch.settings)
     known = ", ".join(configuration.channels) or "none"
     if channel is not None and channel not in configuration.channels:
         raise UsageError(f"there is no channel {channel!r}", f"defined channels: {known}")

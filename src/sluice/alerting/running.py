@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import Protocol
 
 from sluice.alerting.alert_log import AlertLog, open_log_reader
 from sluice.alerting.channels.channel import Channel
@@ -17,10 +15,10 @@ from sluice.alerting.configuration import AlertConfiguration, load_configuration
 from sluice.alerting.dead_letters import DeadLetter, DeadLetterFile, letter_record
 from sluice.alerting.delivery import ChannelWorker
 from sluice.alerting.dispatcher import Dispatcher, open_transactions
-from sluice.alerting.rule_types import AnyRule
 from sluice.alerting.signals import Signal, encode_signal
 from sluice.alerting.state import AlertState, Key
 from sluice.alerting.targets import Resolve, resolve_host
+from sluice.alerting.watching.watch import Watch
 from sluice.errors import AlertRulesInvalid, BrokerDown, SluiceError
 from sluice.settings import Settings, home
 from sluice.sources.kafka import record_sender
@@ -37,17 +35,6 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 _STOP_SECONDS = 10.0
 
 
-class FindSignals(Protocol):
-    """What judges the rules over tables; for one thread."""
-
-    def __call__(self, open_alerts: Mapping[Key, AlertState], now: datetime, /) -> Iterable[Signal]:
-        """The signals that hold now; those it gave before it may give again."""
-
-
-# From the lake's folder and the rules.
-MakeWatch = Callable[[Path, Sequence[AnyRule]], FindSignals]
-
-
 @dataclass
 class Dispatch:
     """One run of the dispatcher.
@@ -56,7 +43,6 @@ class Dispatch:
         find_broker: the address, asked for anew whenever a connection is made.
         stop: set from outside to end it.
         with_log: whether it writes gold/alerts, unless another process does.
-        make_watch: makes what judges the rules over tables, every `alerts.watch_seconds`; None judges none.
         resolve: host and port to addresses.
     """
 
@@ -64,7 +50,6 @@ class Dispatch:
     find_broker: Callable[[], str]
     stop: threading.Event = field(default_factory=threading.Event)
     with_log: bool = True
-    make_watch: MakeWatch | None = None
     resolve: Resolve = resolve_host
 
     def run(self, *, once: bool = False) -> None:
@@ -76,7 +61,7 @@ class Dispatch:
             BrokerDown, TopicUnsuited, SettingsInvalid: it cannot begin.
             DispatcherReplaced: another machine's has taken over.
         """
-        configuration = load_configuration(self.settings.alerts.path)
+        configuration = load_configuration(self.settings)
         require_secrets(configuration.channels)
         channels = self.open_channels(configuration.channels)
         lake = Lake(self.settings.lake.path)
@@ -198,8 +183,7 @@ class _Threads:
         self._configuration = configuration
         self._channels = channels
         self._lake = lake
-        make_watch = dispatch.make_watch
-        self._find_signals = None if make_watch is None else make_watch(lake.path, configuration.rules)
+        self._watch = Watch(lake.path, configuration.rules, configuration.devices)
         self._open_alerts: Callable[[], Mapping[Key, AlertState]] = dict
         self._notice_ends: Mapping[Place, int] | None = None
         self._log_ends: Mapping[Place, int] | None = None
@@ -207,8 +191,8 @@ class _Threads:
     def run(self, *, once: bool) -> None:
         workers = [self._started(f"channel {name}", self._deliver, name) for name in self._channels]
         others = [self._started("alert log", self._log)] if self._dispatch.with_log else []
-        if self._find_signals is not None and not once:
-            others.append(self._started("watch", self._watch))
+        if not once:
+            others.append(self._started("watch", self._look_again))
         stop = self._dispatch.stop
         try:
             self._judge(once=once)
@@ -237,8 +221,8 @@ class _Threads:
                 continue
             self._open_alerts, pause = dispatcher.open_alerts, _FIRST_PAUSE_SECONDS
             try:
-                if once and self._find_signals is not None:
-                    self._look(self._find_signals)
+                if once:
+                    self._look()
                 ends = dispatcher.ends() if once else None
                 while not stop.is_set() and not (ends is not None and dispatcher.has_reached(ends)):
                     dispatcher.work(_POLL_SECONDS)
@@ -279,15 +263,15 @@ class _Threads:
         dispatch = self._dispatch
         AlertLog(dispatch.settings, self._lake, dispatch.open_log, dispatch.stop).run(lambda: self._log_ends)
 
-    def _watch(self) -> None:
-        pause = self._dispatch.settings.alerts.watch_seconds
-        while self._find_signals is not None and not self._dispatch.stop.wait(pause):
-            self._look(self._find_signals)
+    def _look_again(self) -> None:
+        while not self._dispatch.stop.wait(self._dispatch.settings.alerts.watch_seconds):
+            self._look()
 
-    def _look(self, find_signals: FindSignals) -> None:
-        """Judges once; what goes wrong is told in the log, and judged again the next time."""
+    def _look(self) -> None:
+        """Judges the rules over tables once; what goes wrong is told in the log, and judged again the next time."""
         try:
-            self._dispatch.send_signals(find_signals(self._open_alerts(), datetime.now(timezone.utc)))
+            signals = self._watch.find_signals(self._open_alerts(), datetime.now(timezone.utc))
+            self._dispatch.send_signals(signals)
         except Exception as error:
             told = error.message if isinstance(error, SluiceError) else f"{type(error).__name__}: {error}"
             logger.warning("rules over tables are not judged: %s", told)

@@ -10,8 +10,9 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+from sluice.alerting.configuration import load_configuration
 from sluice.errors import BrokerDown, RealTimeUnavailable, RecordsLost, SluiceError, StreamFailed
-from sluice.pipelines.alert_rules import load_rules, rules_of_readings
+from sluice.pipelines.alert_rules import rules_of_readings
 from sluice.pipelines.alert_start import MICRO, NAME, REAL_TIME, USE_MICRO, anew, settle_start
 from sluice.pipelines.driver import StopSignal, start_logging
 from sluice.pipelines.patience import Patience
@@ -51,7 +52,11 @@ def run_alerts(settings: Settings) -> None:
     from sluice.pipelines.rulebook import load_rulebook
 
     start_logging()
-    rules, rulebook, lake = load_rules(settings), load_rulebook(settings, "silver"), Lake(settings.lake.path)
+    rules, rulebook, lake = (
+        load_configuration(settings).rules,
+        load_rulebook(settings, "silver"),
+        Lake(settings.lake.path),
+    )
     bootstrap_servers = find_broker(settings)
     lake.prepare()
     stop = StopSignal()

@@ -10,7 +10,7 @@ import pytest
 from sluice.alerting.channels.kinds import parse_channels, require_secrets
 from sluice.alerting.configuration import load_configuration
 from sluice.errors import AlertRulesInvalid, SecretMissing
-from sluice.settings import home
+from sluice.settings import load_settings
 
 HOOK = {"type": "webhook", "url": "https://hooks.example.com/x", "hosts": ["hooks.example.com"]}
 SIGNED = {**HOOK, "secrets": [{"env": "HOOK_SECRET"}]}
@@ -25,7 +25,7 @@ def refusal(entry: Any) -> str:
 
 
 def test_the_shipped_file_is_as_it_must_be() -> None:
-    assert list(load_configuration(home() / "conf" / "alerts.yaml").channels) == ["log"]
+    assert list(load_configuration(load_settings(environment={})).channels) == ["log"]
 
 
 def test_every_kind_with_its_least() -> None:
@@ -91,4 +91,4 @@ def test_a_secret_that_is_missing_or_malformed_is_named_with_its_channel(monkeyp
 def test_an_unknown_key_of_the_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "alerts.yaml").write_text("channel: {}\n")
     with pytest.raises(AlertRulesInvalid, match="unknown key 'channel'"):
-        load_configuration(tmp_path / "alerts.yaml")
+        load_configuration(load_settings(options={"alerts.path": str(tmp_path / "alerts.yaml")}, environment={}))

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from sluice.alerting.configuration import load_configuration
 from sluice.alerting.rule_types import OF_ONE_READING, BatteryLow, Threshold, device_expression
 from sluice.alerting.rules import parse_rules
 from sluice.errors import AlertRulesInvalid
-from sluice.pipelines.alert_rules import load_rules
 from sluice.settings import Settings, load_settings
 
 HOT = {"id": "hot", "type": "threshold", "severity": "critical", "metric": "temperature_celsius", "above": 60}
@@ -33,7 +33,7 @@ def test_a_rule_has_its_type_and_the_defaults_of_what_is_not_written() -> None:
 
 
 def test_the_shipped_rules_are_right_and_the_first_four_are_of_one_reading() -> None:
-    rules = load_rules(load_settings(environment={}))
+    rules = load_configuration(load_settings(environment={})).rules
     assert [rule.id for rule in rules] == [
         "temperature_high",
         "temperature_out_of_range",
@@ -127,10 +127,10 @@ def test_what_is_wrong_is_one_line_with_file_rule_and_key(entries: list[Any], me
 def test_a_rule_may_be_about_what_a_device_is_registered_with(tmp_path: Path) -> None:
     path = tmp_path / "alerts.yaml"
     path.write_text("rules: [{id: power, type: out_of_range, severity: info, metric: power_watt}]")
-    assert [rule.id for rule in load_rules(settings_with(path))] == ["power"]
+    assert [rule.id for rule in load_configuration(settings_with(path)).rules] == ["power"]
     path.write_text("rules: [{id: power, type: out_of_range, severity: info, metric: power_volt}]")
     with pytest.raises(AlertRulesInvalid, match=r"'power_volt' is no metric; known: .*, value, power_watt"):
-        load_rules(settings_with(path))
+        load_configuration(settings_with(path))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_file_of_another_form_is_refused(tmp_path: Path, text: str, fact: str)
     path = tmp_path / "alerts.yaml"
     path.write_text(text)
     with pytest.raises(AlertRulesInvalid, match=re.escape(f"{path}: {fact}")):
-        load_rules(settings_with(path))
+        load_configuration(settings_with(path))
 
 
 @pytest.mark.parametrize(

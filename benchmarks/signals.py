@@ -1,0 +1,132 @@
+"""Readings published at a steady rate, and how long each took until its signal was read from the topic of alerts.
+
+Both clocks are this machine's: the moment just before a reading is given to the producer stands in it as its time,
+and comes back as `event_time` of its signal; the other is the moment at which a consumer has the signal in its hands,
+in a process of its own. So the time of the producer, both ways through the broker, the query and the consumer count.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from confluent_kafka import Consumer, Producer
+
+DEVICES = 1000
+_STEP_SECONDS = 0.001
+# After the last reading, how long signals are waited for that were not yet read.
+_REST_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One signal: when its reading was published (seconds since 1970), and after how many seconds it was read."""
+
+    published: float
+    seconds: float
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that so large a share of the sorted values does not exceed; NaN of none."""
+    return values[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
+
+
+class Listener:
+    """Reads the topic of alerts in a process of its own, from its end on."""
+
+    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+        self._own, theirs = multiprocessing.Pipe()
+        self._process = multiprocessing.Process(target=_listen, args=(bootstrap_servers, topic, theirs), daemon=True)
+        self._process.start()
+        self._own.recv()
+
+    def count(self) -> int:
+        """How many signals it has read."""
+        self._own.send("count")
+        return int(self._own.recv())
+
+    def close(self) -> list[Sample]:
+        """All it has read; a signal that came twice counts once, the first time."""
+        self._own.send("close")
+        samples: list[Sample] = self._own.recv()
+        self._process.join(10)
+        return samples
+
+
+def _listen(bootstrap_servers: str, topic: str, parent: Connection) -> None:
+    options = {"bootstrap.servers": bootstrap_servers, "group.id": "latency", "enable.auto.commit": False}
+    consumer = Consumer({**options, "auto.offset.reset": "latest", "fetch.wait.max.ms": 500})
+    assigned: list[object] = []
+    consumer.subscribe([topic], on_assign=lambda *_: assigned.append(1))
+    found: dict[str, tuple[str, float]] = {}
+    told = False
+    while True:
+        for message in consumer.consume(500, 0.01):
+            now = time.time()
+            if message.error() is None:
+                signal = json.loads(message.value())
+                found.setdefault(signal["signal_id"], (signal["event_time"], now))
+        if assigned and not told:
+            parent.send("ready")
+            told = True
+        if parent.poll():
+            if parent.recv() == "count":
+                parent.send(len(found))
+                continue
+            parent.send([_sample(moment, read_at) for moment, read_at in found.values()])
+            return
+
+
+def _sample(moment: str, read_at: float) -> Sample:
+    published = datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp()
+    return Sample(published, read_at - published)
+
+
+def publish(bootstrap_servers: str, topic: str, rate: int, seconds: float, share: float) -> int:
+    """Sends readings at a steady rate, each by itself; of them the given share raises one signal.
+
+    Returns:
+        How many raise one.
+    """
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 0, "acks": "1"})
+    every = max(1, round(1 / share))
+    began, sent = time.monotonic(), 0
+    while (elapsed := time.monotonic() - began) < seconds:
+        while sent < elapsed * rate:
+            _send(producer, topic, sent, is_hot=sent % every == 0)
+            sent += 1
+        producer.poll(0)
+        time.sleep(_STEP_SECONDS)
+    producer.flush(30)
+    return -(-sent // every)
+
+
+def _send(producer: Producer, topic: str, number: int, *, is_hot: bool) -> None:
+    now = datetime.fromtimestamp(time.time(), timezone.utc).isoformat(timespec="microseconds")
+    device = f"sensor-{1 + number % DEVICES:04d}"
+    text = (
+        f'{{"schema_version": 2, "event_id": "{number}-{now}", "device_id": "{device}", "timestamp": "{now}", '
+        f'"temperature": {44.5 if is_hot else 21.5}, "humidity": 48.2, "pressure": 1013.2, "battery_level": 87.0}}'
+    )
+    producer.produce(topic, text.encode(), device.encode())
+
+
+def await_rest(listener: Listener, wanted: int) -> None:
+    """Waits until so many signals were read, or for a while none came."""
+    last, changed = -1, time.monotonic()
+    while (count := listener.count()) < wanted and time.monotonic() - changed < _REST_SECONDS:
+        if count != last:
+            last, changed = count, time.monotonic()
+        time.sleep(0.1)
+
+
+def boundaries(checkpoint: Path, since: float, until: float) -> list[float]:
+    """When batches were committed, in seconds since 1970."""
+    moments = [path.stat().st_mtime for path in (checkpoint / "commits").glob("[0-9]*")]
+    return sorted(moment for moment in moments if since <= moment <= until)
