@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -13,7 +14,7 @@ from sluice.api import aggregates, devices, latest, parameters, readings, record
 from sluice.api.answers import Answer, AnswerCache, object_answer, page_answer, respond
 from sluice.api.asking import Asked, Question, Rows, Service, parse_as_of
 from sluice.api.callers import BEARER, Callers
-from sluice.api.limits import Workers
+from sluice.api.limits import Deadline, Workers
 from sluice.api.problems import MEDIA_TYPE
 
 _VERSION_HEADER = "Sluice-Version"
@@ -95,6 +96,7 @@ class Endpoints:
     def __init__(self, service: Service, workers: Workers, callers: Callers) -> None:
         self._service, self._workers, self._callers = service, workers, callers
         self._cache = AnswerCache()
+        self._underway: dict[Hashable, asyncio.Future[Answer]] = {}
 
     def router(self) -> APIRouter:
         """All routes."""
@@ -146,11 +148,23 @@ class Endpoints:
         key = _key(asked, endpoint, given, device_id)
         answer = self._cache.get(key)
         if answer is None:
-            answer = await self._workers.run(lambda deadline: work(Question(asked, deadline)))
-            self._cache.put(key, answer)
+            answer = await self._once(key, lambda deadline: work(Question(asked, deadline)))
         version = asked.snapshot.tables.get(main)
         headers = {_VERSION_HEADER: f"{main}={version.version}"} if version and customers is None else {}
         return respond(answer, request.headers.get("if-none-match"), headers)
+
+    async def _once(self, key: Hashable, work: Callable[[Deadline], Answer]) -> Answer:
+        """Who asks the same at the same time waits for one answer."""
+        if key not in self._underway:
+            task = asyncio.ensure_future(self._workers.run(work))
+            self._underway[key] = task
+            task.add_done_callback(lambda done: self._keep(key, done))
+        return await asyncio.shield(self._underway[key])
+
+    def _keep(self, key: Hashable, done: asyncio.Future[Answer]) -> None:
+        del self._underway[key]
+        if not done.cancelled() and done.exception() is None:
+            self._cache.put(key, done.result())
 
 
 def _key(asked: Asked, endpoint: Endpoint, given: parameters.OfNewest, device_id: str | None) -> Hashable:
