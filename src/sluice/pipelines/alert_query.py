@@ -20,7 +20,7 @@ from sluice.tables.topics import recall_topic
 from sluice.transforms.bronze import land_records
 from sluice.transforms.reading_rules import ReadingRule
 from sluice.transforms.records import as_records
-from sluice.transforms.signals import Destinations, route_records
+from sluice.transforms.signals import Destinations, cut_large, route_records
 from sluice.transforms.silver import Reader, flag_at_once
 
 if TYPE_CHECKING:
@@ -45,10 +45,9 @@ def outgoing_rows(
     known = recall_topic(lake)
     generation = known.generation if known and known.name == kafka.topic else 1
     reader = open_lone_reader(spark, settings, rulebook)
-    flagged = flag_at_once(as_records(land_records(records, generation)), reader)
-    destinations = Destinations(
-        alerts.processed_topic, alerts.topic, alerts.dead_letter_topic, alerts.dead_letter_bytes
-    )
+    landed = as_records(land_records(records, generation))
+    flagged = flag_at_once(cut_large(landed, reader.limits.message_bytes, alerts.dead_letter_bytes), reader)
+    destinations = Destinations(alerts.processed_topic, alerts.topic, alerts.dead_letter_topic)
     return route_records(flagged, reader.registry, reader.rules, rules, destinations)
 
 

@@ -29,16 +29,11 @@ _MOMENTS = ("event_time", "kafka_timestamp")
 
 @dataclass(frozen=True)
 class Destinations:
-    """Where rows go.
-
-    Attributes:
-        dead_letter_bytes: a refused record larger than this is sent without its bytes.
-    """
+    """The topics that rows go to."""
 
     processed: str
     alerts: str
     dead_letters: str
-    dead_letter_bytes: int
 
 
 def route_records(
@@ -51,7 +46,7 @@ def route_records(
     """What leaves of each record: an accepted one's signals, then itself; a refused one as a dead letter.
 
     Args:
-        flagged: FLAGGED_COLUMNS, no suspects; the same record gives the same rows whenever it comes.
+        flagged: FLAGGED_COLUMNS of records from `cut_large`, no suspects.
         registry: columns of REGISTRY_DDL; one row per device.
         row_rules: those that flagged.
         rules: alert rules; what they find is in their order.
@@ -148,31 +143,61 @@ def _outgoing(topic: str, key: Column, value: Column, headers: Column | None = N
     )
 
 
-def _dead_letter(destinations: Destinations) -> Column:
-    """As pipelines/dead_letters.py sends what stands in quarantine; the promotion is not known."""
-    key, value, own = (F.col(f"raw.{name}") for name in ("key", "value", "headers"))
-    given = F.coalesce(own, F.array().cast(_HEADERS))
+def cut_large(records: DataFrame, message_bytes: int, dead_letter_bytes: int) -> DataFrame:
+    """Records without the bytes that nobody will read: each step of a plan holds a copy, and one message may be large.
+
+    A value that is TOO_LARGE keeps so much of itself that it still is; key and headers go where a dead letter of the
+    record would leave them out.
+
+    Args:
+        records: RECORD_COLUMNS.
+
+    Returns:
+        RECORD_COLUMNS; `raw` has the size of the whole value as `value_bytes`, and as `fits` whether a dead letter
+        of the record holds key, value and headers.
+    """
+    key, value, headers = (F.col(f"raw.{name}") for name in ("key", "value", "headers"))
+    bytes_of = {name: F.coalesce(F.octet_length(each), F.lit(0)) for name, each in (("key", key), ("value", value))}
     size = F.aggregate(
-        given,
-        F.coalesce(F.octet_length(key), F.lit(0)) + F.coalesce(F.octet_length(value), F.lit(0)),
+        F.coalesce(headers, F.array().cast(_HEADERS)),
+        bytes_of["key"] + bytes_of["value"],
         lambda total, each: total + F.octet_length(each["key"]) + F.coalesce(F.octet_length(each["value"]), F.lit(0)),
     )
-    fits = size <= destinations.dead_letter_bytes
-    left_out = _header(schemas.VALUE_LEFT_OUT, F.coalesce(F.octet_length(value), F.lit(0)).cast("string"))
+    fits = size <= dead_letter_bytes
+    is_large = bytes_of["value"] > message_bytes
+    raw = F.struct(
+        F.when(fits, headers).alias("headers"),
+        F.when(fits, key).alias("key"),
+        F.when(is_large, F.substring(value, 1, message_bytes + 1)).otherwise(value).alias("value"),
+        bytes_of["value"].alias("value_bytes"),
+        fits.alias("fits"),
+    )
+    return records.withColumn("raw", raw)
+
+
+def _dead_letter(destinations: Destinations) -> Column:
+    """As pipelines/dead_letters.py sends what stands in quarantine; the promotion is not known."""
+    fits, own = F.col("raw.fits"), F.coalesce(F.col("raw.headers"), F.array().cast(_HEADERS))
+    left_out = _header(schemas.VALUE_LEFT_OUT, F.col("raw.value_bytes").cast("string"))
     nothing = F.lit(b"").cast("binary")
     kept = F.transform(
-        given, lambda each: F.struct(each["key"].alias("key"), F.coalesce(each["value"], nothing).alias("value"))
+        own, lambda each: F.struct(each["key"].alias("key"), F.coalesce(each["value"], nothing).alias("value"))
     )
-    described = F.array(*_described())
-    headers = F.concat(described.cast(_HEADERS), F.when(fits, kept.cast(_HEADERS)).otherwise(F.array(left_out)))
-    return _outgoing(destinations.dead_letters, F.when(fits, key), F.when(fits, value), headers)
+    described = F.array(*_described()).cast(_HEADERS)
+    headers = F.concat(described, F.when(fits, kept.cast(_HEADERS)).otherwise(F.array(left_out).cast(_HEADERS)))
+    return _outgoing(destinations.dead_letters, F.col("raw.key"), F.when(fits, F.col("raw.value")), headers)
 
 
 def _described() -> list[Column]:
     coordinates = [F.col(name).cast("string") for name in COORDINATES]
-    told = {"promotion_id": F.lit("")}
-    texts = {name: F.col(name).cast("string") for name in (*COORDINATES, *schemas.DEAD_LETTER_TOLD) if name not in told}
-    named = {schemas.dead_letter_header(name): text for name, text in {**texts, **told}.items()}
+    # What was cut is told as large as it was.
+    size = F.concat(F.col("raw.value_bytes").cast("string"), F.lit(" bytes"))
+    is_large = F.col("error_code") == schemas.TOO_LARGE
+    detail = F.when(is_large, F.regexp_replace("error_detail", F.lit(r"^\d+ bytes"), size))
+    told = {"promotion_id": F.lit(""), "error_detail": F.coalesce(detail, F.col("error_detail"))}
+    names = (*COORDINATES, *schemas.DEAD_LETTER_TOLD)
+    texts = {name: told[name] if name in told else F.col(name).cast("string") for name in names}
+    named = {schemas.dead_letter_header(name): text for name, text in texts.items()}
     identity = F.concat_ws(":", *coordinates)
     return [_header(name, text) for name, text in {schemas.DEAD_LETTER_IDENTITY: identity, **named}.items()]
 

@@ -30,7 +30,7 @@ from sluice.transforms.reading_rules import (
 )
 from sluice.transforms.records import as_records
 from sluice.transforms.registry import REGISTRY_DDL, parse_registry, registry_rows
-from sluice.transforms.signals import Destinations, route_records, signal_id
+from sluice.transforms.signals import Destinations, cut_large, route_records, signal_id
 from sluice.transforms.silver import (
     FLAGGED_COLUMNS,
     SUSPECT,
@@ -63,7 +63,7 @@ REGISTRY = {
         {"device_id": "probe-1", "expected_interval_seconds": 5, "metrics": {"temperature_celsius": {"max": 30}}},
     ]
 }
-DESTINATIONS = Destinations("processed", "alerts", "dlq", 1000)
+DESTINATIONS = Destinations("processed", "alerts", "dlq")
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,8 @@ def flagged(spark: SparkSession, reader: Reader) -> DataFrame:
         {"value": None if each is None else bytearray(each), "key": bytearray(b"k"), "headers": OWN_HEADERS}
         for each in MESSAGES.values()
     ]
-    return flag_at_once(as_records(rows_of(spark, BRONZE_EVENTS, raw)), reader).persist()
+    records = cut_large(as_records(rows_of(spark, BRONZE_EVENTS, raw)), reader.limits.message_bytes, 1000)
+    return flag_at_once(records, reader).persist()
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +228,7 @@ def test_a_dead_letter_is_what_silver_would_send_of_it_but_for_the_promotion(
     names = list(MESSAGES)
     assert [names[row["offset"]] for row in rows] == ["no JSON", "too hot", "long", "null", "refused"]
     for row in rows:
-        quarantined: Any = {**row.asDict(), "headers": [each.asDict() for each in row["headers"]]}
+        quarantined: Any = {**row.asDict(), "headers": [each.asDict() for each in row["headers"] or ()]}
         wanted = without_bytes(quarantined) if names[row["offset"]] == "long" else outgoing(quarantined)
         (letter,) = leaving[names[row["offset"]]]
         headers = [(each["key"], bytes(each["value"])) for each in letter["headers"]]
