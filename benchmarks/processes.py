@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ class Watched:
     """A process in a session of its own, and all that it starts.
 
     Attributes:
-        peak_mebibytes: the most resident memory of all of them together, shared pages counted for each.
+        resident_mebibytes: the resident memory of all of them together when last seen, shared pages counted for each.
+        peak_mebibytes: the most of it.
         cpu_seconds: user and system, as last seen before each ended.
     """
 
     process: subprocess.Popen[str]
+    resident_mebibytes: float = 0.0
     peak_mebibytes: float = 0.0
     _cpu: dict[int, float] = field(default_factory=dict)
     _done: threading.Event = field(default_factory=threading.Event)
@@ -42,7 +44,8 @@ class Watched:
             self._cpu[pid] = cpu_of(fields)
             # rss, in pages.
             resident += int(fields[21]) * _PAGE
-        self.peak_mebibytes = max(self.peak_mebibytes, resident / 2**20)
+        self.resident_mebibytes = resident / 2**20
+        self.peak_mebibytes = max(self.peak_mebibytes, self.resident_mebibytes)
 
     def watch(self) -> None:
         """Takes samples until `end`."""
@@ -54,7 +57,13 @@ class Watched:
         self._done.set()
 
 
-def _start(command: Sequence[str], log: Path) -> Watched:
+def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Watched:
+    """Starts a program, and samples it until `end`.
+
+    Args:
+        log: what it prints as errors is added there.
+        environment: variables over those of this process.
+    """
     with log.open("ab") as errors:
         process = subprocess.Popen(
             list(command),
@@ -62,6 +71,7 @@ def _start(command: Sequence[str], log: Path) -> Watched:
             stderr=errors,
             text=True,
             start_new_session=True,
+            env={**os.environ, **(environment or {})},
         )
     watched = Watched(process)
     threading.Thread(target=watched.watch, daemon=True).start()
@@ -77,19 +87,36 @@ def run(command: Sequence[str], log: Path) -> tuple[Watched, dict[str, Any]]:
     Raises:
         RuntimeError: it failed; what it printed last is in the message.
     """
-    watched = _start(command, log)
+    watched = start(command, log)
     output, _ = watched.process.communicate()
     watched.end()
     if watched.process.returncode:
-        said = "\n".join(log.read_text("utf-8", "replace").splitlines()[-15:])
-        raise RuntimeError(f"{' '.join(command)} exited with {watched.process.returncode}:\n{said}")
+        raise RuntimeError(f"{' '.join(command)} exited with {watched.process.returncode}:\n{last_lines(log)}")
     answer: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
     return watched, answer
+
+
+def last_lines(log: Path) -> str:
+    """What a program said last."""
+    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-15:])
 
 
 def size_of(folder: Path) -> int:
     """Bytes of the Parquet files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*.parquet"))
+
+
+def java_of(watched: Watched) -> int | None:
+    """The JVM that a process has started, or is."""
+    found = [pid for pid, _ in _session(watched.process.pid) if _name_of(pid) == "java"]
+    return found[0] if found else None
+
+
+def _name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text("utf-8").strip()
+    except OSError:
+        return ""
 
 
 def _session(leader: int) -> list[tuple[int, list[str]]]:

@@ -38,6 +38,7 @@ class BrokerSettings(Section):
 class SparkSettings(Section):
     master: str
     driver_memory_megabytes: int = Field(ge=512)
+    executor_memory_megabytes: int = Field(ge=512)
     shuffle_partitions: int = Field(ge=0)
     java_options: str
     jars_path: Path

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from sluice.errors import JarsMissing, LakeMissing
+from sluice.errors import JarsMissing, LakeMissing, SparkNotStarted
 from sluice.java import find_java
 from sluice.schemas import TABLES
 from sluice.settings import Settings, home, load_settings
@@ -50,11 +52,13 @@ TUNED = {
 def open_session(settings: Settings, app_name: str = "sluice") -> SparkSession:
     """A session for the pipelines.
 
-    Under spark-submit it takes master, memory and jars from there; else it starts Spark on this machine.
+    Under spark-submit it takes master, memory and jars from there; else it starts a driver on this machine, which works
+    alone or, as spark.master says, with the executors of a cluster.
 
     Raises:
         JarsMissing: Spark is to be started here and the jars are not where `make setup` puts them.
         JavaMissing: … and no Java that it runs on is to be found.
+        SparkNotStarted: … and does not start, e.g. because nobody answers at spark.master.
     """
     # Python shows collected times in the process's zone; Spark's own is pinned below.
     os.environ["TZ"] = "UTC"
@@ -64,14 +68,21 @@ def open_session(settings: Settings, app_name: str = "sluice") -> SparkSession:
         builder = builder.config(key, value)
     if "PYSPARK_GATEWAY_PORT" in os.environ:
         return builder.getOrCreate()
-    for key, value in _local_options(settings).items():
+    for key, value in {**_own_options(settings), **_place_options(settings)}.items():
         builder = builder.config(key, value)
     # PySpark starts the `java` of JAVA_HOME, else the first on PATH, whatever its version.
     os.environ["JAVA_HOME"] = str(find_java().parent.parent)
     # Its workers would be the first `python3` on PATH, and refuse to work for a driver of another version.
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    with _errors_of_jvm_in(settings.lake.path / "_logs" / "spark.log"):
-        return builder.getOrCreate()
+    log = settings.lake.path / "_logs" / "spark.log"
+    with _errors_of_jvm_in(log):
+        try:
+            return builder.getOrCreate()
+        except (Py4JError, PySparkException):
+            raise SparkNotStarted(
+                f"Spark does not start with spark.master {settings.spark.master}",
+                f"is its address right, its memory enough? {log} says what went wrong",
+            ) from None
 
 
 @contextmanager
@@ -94,7 +105,7 @@ def _shuffle_partitions(settings: Settings) -> str:
     return str(settings.spark.shuffle_partitions or os.cpu_count() or 2)
 
 
-def _local_options(settings: Settings) -> dict[str, str]:
+def _own_options(settings: Settings) -> dict[str, str]:
     jars = sorted((settings.spark.jars_path / "spark").glob("*.jar"))
     if not jars:
         raise JarsMissing(f"no JVM jars under {settings.spark.jars_path / 'spark'}", "make setup")
@@ -105,8 +116,16 @@ def _local_options(settings: Settings) -> dict[str, str]:
         "spark.jars": ",".join(map(str, jars)),
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{logging} {settings.spark.java_options}",
         "spark.ui.enabled": "false",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
+    }
+
+
+def _place_options(settings: Settings) -> dict[str, str]:
+    """What depends on where the work is done: in the driver alone, or by executors that must reach it."""
+    if settings.spark.master.startswith("local"):
+        return {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    return {
+        "spark.executor.memory": f"{settings.spark.executor_memory_megabytes}m",
+        "spark.executor.extraJavaOptions": settings.spark.java_options,
     }
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from chispa import assert_df_equality
-from pyspark.errors import AnalysisException
+from py4j.protocol import Py4JError
+from pyspark.errors import AnalysisException, PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from sluice import session as session_module
-from sluice.errors import EXIT_DEPENDENCY, JarsMissing, LakeMissing, LakeTooNew
+from sluice.errors import EXIT_DEPENDENCY, JarsMissing, LakeMissing, LakeTooNew, SparkNotStarted
 from sluice.schemas import BRONZE_EVENTS, SILVER_DUPLICATES
 from sluice.session import open_session, register
 from sluice.settings import Settings, load_settings
@@ -95,6 +96,32 @@ def test_a_session_of_our_own_has_master_memory_and_only_local_jars(opened: Any,
     assert "spark.jars.packages" not in options
     assert options["spark.driver.bindAddress"] == "127.0.0.1"
     assert options["spark.ui.enabled"] == "false"
+
+
+def test_executors_of_a_cluster_have_memory_and_java_options_and_reach_the_driver(opened: Any) -> None:
+    cluster = {"spark.master": "spark://elsewhere:7077", "spark.executor_memory_megabytes": 888}
+    options = opened(**cluster, **{"spark.java_options": "-XX:+UseParallelGC"})
+    assert options["spark.master"] == "spark://elsewhere:7077"
+    assert options["spark.executor.memory"] == "888m"
+    assert options["spark.executor.extraJavaOptions"] == "-XX:+UseParallelGC"
+    assert "spark.executor.memory" not in opened(**{"spark.master": "local[2]"})
+    # From another machine loopback is not the driver's.
+    assert not {"spark.driver.host", "spark.driver.bindAddress"} & set(options)
+
+
+@pytest.mark.parametrize("failure", [Py4JError("the context was stopped"), PySparkRuntimeError("the JVM ended")])
+def test_a_spark_that_does_not_start_is_named_with_its_master_and_its_log(
+    opened: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failure: Exception
+) -> None:
+    def refuse(_: Builder) -> None:
+        raise failure
+
+    monkeypatch.setattr(Builder, "getOrCreate", refuse)
+    with pytest.raises(SparkNotStarted) as refused:
+        opened(**{"spark.master": "spark://nobody:7077"})
+    assert refused.value.message == "Spark does not start with spark.master spark://nobody:7077"
+    assert str(tmp_path / "lake" / "_logs" / "spark.log") in refused.value.hint
+    assert refused.value.exit_code == EXIT_DEPENDENCY
 
 
 def test_0_shuffle_partitions_are_as_many_as_there_are_cores(opened: Any) -> None:
