@@ -109,7 +109,7 @@ def write_lake(path: Path, events: int, step_ms: int) -> None:
         _write_batch(connection, path, number, rows, {"step": step_ms})
     nothing = "FROM range(0) AS t(i)"
     for table in (SILVER_HELD, GOLD_HELD):
-        _write(connection, path, table, {}, nothing, {})
+        write_selected(connection, path, table, {}, nothing, {})
     _write_gold(connection, path, step_ms)
 
 
@@ -121,15 +121,17 @@ def _write_batch(
     text = f'printf(\'{{{{"device_id":"%s","timestamp":"%s","temperature":%.2f,"humidity":%.2f}}}}\', {_DEVICE}, '
     message = f"encode({text}({_AT})::VARCHAR, {', '.join(f'({each})::DOUBLE' for each in _METRICS.values())}))"
     bronze = {**record, "ingested_at": ingested, "ingest_date": f"({ingested})::DATE", "value": message}
-    _write(connection, path, BRONZE_EVENTS, bronze, rows, values)
+    write_selected(connection, path, BRONZE_EVENTS, bronze, rows, values)
     key = {"device_id": _DEVICE, "event_time": _AT, "event_id": "'e' || i"}
     common = {**key, **record, "promotion_id": batch, "event_date": f"({_AT})::DATE"}
     marked = {"quality_flag": "'valid'", "failed_rules": "[]", "ingested_at": ingested, "promoted_at": ingested}
     readings = {**common, **_METRICS, **marked, "schema_version": "1"}
-    _write(connection, path, SILVER_READINGS, readings, f"{rows} WHERE NOT ({_REFUSED}) AND NOT ({_COPY})", values)
+    write_selected(
+        connection, path, SILVER_READINGS, readings, f"{rows} WHERE NOT ({_REFUSED}) AND NOT ({_COPY})", values
+    )
     refused = {**record, "promotion_id": batch, "status": "'open'", "error_code": "'NOT_JSON'", "value": message}
-    _write(connection, path, SILVER_QUARANTINE, refused, f"{rows} WHERE {_REFUSED}", values)
-    _write(connection, path, SILVER_DUPLICATES, common, f"{rows} WHERE {_COPY}", values)
+    write_selected(connection, path, SILVER_QUARANTINE, refused, f"{rows} WHERE {_REFUSED}", values)
+    write_selected(connection, path, SILVER_DUPLICATES, common, f"{rows} WHERE {_COPY}", values)
     ends = f"SELECT i % {PARTITIONS} AS p, max(i // {PARTITIONS}) AS o {rows} GROUP BY ALL"
     ledger = {
         **{"promotion_id": batch, "layer": "'silver'", "kind": "'batch'", "verdict": "'PROMOTE'", "rows_held": "0"},
@@ -138,10 +140,10 @@ def _write_batch(
         **{"rows_in": "count(*)", "rows_promoted": f"count_if(NOT ({_REFUSED}) AND NOT ({_COPY}))"},
         **{"rows_quarantined": f"count_if({_REFUSED})", "rows_duplicate": f"count_if({_COPY})"},
     }
-    _write(connection, path, OPS_SILVER_PROMOTIONS, ledger, rows, {})
+    write_selected(connection, path, OPS_SILVER_PROMOTIONS, ledger, rows, {})
     gold = {**ledger, "promotion_id": f"'gold-bench-{number}'", "layer": "'gold'", "offsets": "NULL"}
     gold |= {"rows_in": "0", "rows_promoted": "0", "rows_quarantined": "0", "rows_duplicate": "0"}
-    _write(connection, path, OPS_GOLD_PROMOTIONS, gold, "FROM range(1) AS t(i)", {})
+    write_selected(connection, path, OPS_GOLD_PROMOTIONS, gold, "FROM range(1) AS t(i)", {})
 
 
 def _write_gold(connection: duckdb.DuckDBPyConnection, path: Path, step_ms: int) -> None:
@@ -160,16 +162,16 @@ def _write_gold(connection: duckdb.DuckDBPyConnection, path: Path, step_ms: int)
             "completeness_percent": f"least(100.0, count(*) * 100.0 / {expected})",
             "bucket_date": f"DATE '{day.name.removeprefix('event_date=')}'",
         }
-        _write(connection, path, GOLD_READINGS_1MIN, minute, f"FROM ({long}) GROUP BY ALL", {})
+        write_selected(connection, path, GOLD_READINGS_1MIN, minute, f"FROM ({long}) GROUP BY ALL", {})
     # A device's last reading is not always on the last day.
     silver = f"read_parquet('{path / SILVER_READINGS.relative_path}/event_date=*/*.parquet', hive_partitioning = false)"
     last = {"device_id": "device_id", "event_time": "max(event_time)", "quality_flag": "'valid'"}
     for name in _METRICS:
         latest = {**last, "metric": f"'{name}'", "value": f"max_by({name}, event_time)"}
-        _write(connection, path, GOLD_LATEST_READINGS, latest, f"FROM {silver} GROUP BY ALL", {})
+        write_selected(connection, path, GOLD_LATEST_READINGS, latest, f"FROM {silver} GROUP BY ALL", {})
 
 
-def _write(
+def write_selected(
     connection: duckdb.DuckDBPyConnection,
     path: Path,
     table: Table,
@@ -177,7 +179,13 @@ def _write(
     rows: str,
     values: Mapping[str, object],
 ) -> None:
-    """Appends rows in one commit; a column that is not given is null."""
+    """Appends rows that DuckDB makes, in one commit.
+
+    Args:
+        columns: SQL by column; one that is not given is null.
+        rows: the rest of the query, from FROM on.
+        values: of its parameters.
+    """
     listed = ", ".join(
         f'CAST({columns.get(name, "NULL")} AS {duckdb_type(kind)}) AS "{name}"' for name, kind in table.columns
     )

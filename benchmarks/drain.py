@@ -22,6 +22,7 @@ from benchmarks.processes import run as run_process
 from benchmarks.processes import size_of
 from sluice.embedded.broker import start_broker, stop_broker
 from sluice.embedded.topics import create_topic
+from sluice.errors import UsageError
 from sluice.schemas import LAYERS
 from sluice.settings import load_settings
 
@@ -42,8 +43,12 @@ _PARTITIONS = 4
 
 
 def run(folder: Path, events: int, runs: int) -> list[Series]:
-    """Measures all contenders, or those that BENCH_CONTENDERS names, separated by commas."""
-    chosen = os.environ.get("BENCH_CONTENDERS", ",".join(_CONTENDERS)).split(",")
+    """Measures all contenders, or those that BENCH_CONTENDERS names, separated by commas.
+
+    Raises:
+        UsageError: it names one that there is not.
+    """
+    chosen = _chosen()
     settings = load_settings(options={"broker.data_path": str(folder / "broker")}, environment={})
     broker = start_broker(settings)
     found = {name: Series(_CONTENDERS[name].NAME) for name in chosen}
@@ -64,6 +69,16 @@ def run(folder: Path, events: int, runs: int) -> list[Series]:
     if ready:
         print_table(ready, ready[0])
     return ready
+
+
+def _chosen() -> list[str]:
+    names = [name.strip() for name in os.environ.get("BENCH_CONTENDERS", ",".join(_CONTENDERS)).split(",")]
+    if unknown := [name for name in names if name not in _CONTENDERS]:
+        raise UsageError(
+            f"BENCH_CONTENDERS: unknown contender {', '.join(map(repr, unknown))}",
+            f"there are {', '.join(_CONTENDERS)}",
+        )
+    return list(dict.fromkeys(names))
 
 
 def _measure(name: str, task: Task, work: Path, series: Series) -> None:

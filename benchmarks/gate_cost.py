@@ -7,7 +7,6 @@ same bronze.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,11 +18,10 @@ from pyspark.sql import SparkSession
 
 from benchmarks.load import DEVICES, FAULTS, fill_bronze
 from benchmarks.measure import Series, cpu_seconds, print_table
+from benchmarks.silver_drain import copy_lake, drain_silver, in_lake, ledger_sums
 from sluice.pipelines import silver
-from sluice.pipelines.driver import Driver, StopSignal
 from sluice.pipelines.gatekeeper import Gatekeeper
 from sluice.pipelines.rulebook import Rulebook, load_rulebook
-from sluice.schemas import OPS_SILVER_PROMOTIONS
 from sluice.session import open_session
 from sluice.settings import Settings, load_settings
 from sluice.simulator.plan import resolve_plan
@@ -60,18 +58,13 @@ def run(folder: Path, events: int, runs: int) -> list[Series]:
 
 
 def _drain_silver(spark: SparkSession, settings: Settings, folder: Path, *, gated: bool) -> tuple[float, float]:
-    lake = folder / "lake"
-    shutil.rmtree(lake, ignore_errors=True)
-    shutil.copytree(settings.lake.path, lake)
-    mine = settings.model_copy(update={"lake": settings.lake.model_copy(update={"path": lake})})
+    mine = in_lake(settings, folder / "lake")
+    copy_lake(settings.lake.path, mine.lake.path)
     with ExitStack() as patches:
         if not gated:
             patches.enter_context(_no_gate(mine))
-        began = time.monotonic()
-        Driver(spark, mine, None, StopSignal()).drain(["silver"])
-        seconds = time.monotonic() - began
-    rows = spark.read.format("delta").load(str(lake / OPS_SILVER_PROMOTIONS.relative_path)).select("gate_seconds")
-    return seconds, sum(row[0] for row in rows.collect())
+        seconds = drain_silver(spark, mine)
+    return seconds, ledger_sums(mine, "gate_seconds")["gate_seconds"]
 
 
 @contextmanager

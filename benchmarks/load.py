@@ -19,7 +19,7 @@ VERSIONS = {"1": 0.12, "2": 0.8, "reading": 0.08}
 SEED = 7
 # Event time of the first event of a backlog; fixed, so that every run has the same bytes.
 BACKLOG_MS = 1_772_323_200_000
-_DELIVERY = {
+DELIVERY = {
     "linger.ms": 50,
     "batch.size": 1_000_000,
     "compression.type": "none",
@@ -30,12 +30,26 @@ _DELIVERY = {
 
 def backlog(events: int) -> Plan:
     """The events of a backlog: each device every five seconds, one after the other."""
+    return _plan(events, BACKLOG_MS)
+
+
+def live(events: int, rate: float, start_ms: int) -> Plan:
+    """The events of a stream that follows the clock: the same devices report so often that they send `rate` a second.
+
+    Args:
+        start_ms: the time of the first one, milliseconds since 1970.
+    """
+    return _plan(events, start_ms, DEVICES / rate)
+
+
+def _plan(events: int, start_ms: int, interval_seconds: float | None = None) -> Plan:
     plan, _ = resolve_plan(
-        now_ms=BACKLOG_MS,
-        start_ms=BACKLOG_MS,
+        now_ms=start_ms,
+        start_ms=start_ms,
         rate=0,
         events=events,
         devices=DEVICES,
+        interval_seconds=interval_seconds,
         seed=SEED,
         versions=VERSIONS,
         faults=FAULTS,
@@ -45,12 +59,12 @@ def backlog(events: int) -> Plan:
 
 def fill(bootstrap_servers: str, topic: str, plan: Plan) -> float:
     """Sends a plan's messages to a topic as fast as it goes; returns their mean size in bytes."""
-    producer = Producer({"bootstrap.servers": bootstrap_servers, **_DELIVERY})
+    producer = Producer({"bootstrap.servers": bootstrap_servers, **DELIVERY})
     size = sent = 0
     for batch in message_batches(plan):
         size += sum(map(len, batch.values))
         sent += len(batch.values)
-        _send(producer, topic, zip(batch.keys, batch.values, strict=True))
+        send(producer, topic, zip(batch.keys, batch.values, strict=True))
     if left := producer.flush(120):
         raise RuntimeError(f"{left} messages did not reach the broker")
     return size / sent
@@ -66,7 +80,8 @@ def fill_bronze(spark: SparkSession, settings: Settings, plan: Plan) -> None:
         stop_broker(settings.broker.data_path, timeout_seconds=10)
 
 
-def _send(producer: Producer, topic: str, messages: Iterator[tuple[bytes, bytes]]) -> None:
+def send(producer: Producer, topic: str, messages: Iterator[tuple[bytes, bytes]]) -> None:
+    """Hands keys with values to a producer; waits where its queue is full."""
     for key, value in messages:
         try:
             producer.produce(topic, value, key)

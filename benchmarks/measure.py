@@ -21,11 +21,13 @@ class Series:
     Attributes:
         seconds: wall clock of each run.
         figures: further figures of each run, by name with unit.
+        lines: of the last run what changed over time, by name: points of (seconds or what else counts, value).
     """
 
     name: str
     seconds: list[float] = field(default_factory=list)
     figures: dict[str, list[float]] = field(default_factory=dict)
+    lines: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def add(self, seconds: float, **figures: float) -> None:
         """Adds one run."""
@@ -40,7 +42,8 @@ class Series:
 
     def as_json(self) -> dict[str, object]:
         """All figures, raw."""
-        return {"name": self.name, "median_seconds": self.median, "seconds": self.seconds, **self.figures}
+        lines = {"lines": self.lines} if self.lines else {}
+        return {"name": self.name, "median_seconds": self.median, "seconds": self.seconds, **self.figures, **lines}
 
 
 def machine() -> dict[str, object]:

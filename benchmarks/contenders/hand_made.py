@@ -15,12 +15,13 @@ from pathlib import Path
 import polars as pl
 from confluent_kafka import Consumer
 from deltalake import DeltaTable, write_deltalake
+from polars.datatypes import DataTypeClass
 
 from benchmarks.contenders import Task
 
 NAME = "hand-made script"
 _BATCH = 100_000
-_SCHEMA = {
+_SCHEMA: dict[str, DataTypeClass | pl.DataType] = {
     "device_id": pl.String,
     "id": pl.String,
     "event_id": pl.String,
@@ -61,7 +62,8 @@ def open_contender(task: Task) -> Iterator[Callable[[str, Path], dict[str, float
         # A topic that is not drained has more within this time.
         while idle < 3:
             messages = consumer.consume(_BATCH, timeout=1.0)
-            values = [message.value() for message in messages if not message.error()]
+            read = (message.value() for message in messages if not message.error())
+            values = [value for value in read if value is not None]
             if not values:
                 idle += 1
                 continue
@@ -105,7 +107,7 @@ def _promote(values: list[bytes], folder: Path) -> None:
     if not DeltaTable.is_deltatable(str(folder / "gold")):
         write_deltalake(folder / "gold", minutes)
         return
-    first, last = minutes["bucket"].min(), minutes["bucket"].max()
+    first, last = minutes.select(pl.min("bucket").alias("first"), pl.max("bucket").alias("last")).row(0)
     on = " AND ".join(f"t.{name} = s.{name}" for name in _KEY)
     bound = f"t.bucket >= '{first:%Y-%m-%dT%H:%M:%SZ}' AND t.bucket <= '{last:%Y-%m-%dT%H:%M:%SZ}'"
     (
