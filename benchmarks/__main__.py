@@ -13,13 +13,15 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks import alerts, api, audit, dashboard, drain, gate_cost, maintain, small_writes, steps
 from benchmarks import (
+    alerts,
+    api,
     audit,
     batches,
     big_silver,
     burst,
     cluster,
+    dashboard,
     drain,
     gate_cost,
     maintain,

@@ -70,7 +70,7 @@ def _listen(bootstrap_servers: str, topic: str, parent: Connection) -> None:
         for message in consumer.consume(500, 0.01):
             now = time.time()
             if message.error() is None:
-                signal = json.loads(message.value())
+                signal = json.loads(message.value() or b"{}")
                 found.setdefault(signal["signal_id"], (signal["event_time"], now))
         if assigned and not told:
             parent.send("ready")

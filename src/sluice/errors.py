@@ -147,6 +147,8 @@ class JarsMissing(DependencyError):
 
 class AddressTaken(DependencyError):
     """A server cannot listen where it is told to."""
+
+
 class SparkNotStarted(DependencyError):
     """Spark does not start: its master does not answer, its memory is not to be had, or its Java options are wrong."""
 
