@@ -18,8 +18,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.latency import Listener, Sample, await_rest, boundaries, percentile, publish
 from benchmarks.measure import Series, machine
-from benchmarks.signals import Listener, Sample, await_rest, boundaries, percentile, publish
 from sluice.embedded.broker import start_broker, stop_broker
 from sluice.settings import Settings, load_settings
 

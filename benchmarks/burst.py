@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.encoded import Phase
-from benchmarks.latency import Readable, readable_by_layer
 from benchmarks.measure import Series, print_table
+from benchmarks.readable import Readable, readable_by_layer
 from benchmarks.streams import Streamed, lag_line, stream_through
 from sluice.schemas import LAYERS
 
@@ -47,7 +47,7 @@ def _measure(series: Series, found: Readable, streamed: Streamed, lead: Phase, b
     lag = lag_line(found, streamed.sent.began_at, drained)
     series.add(
         seconds,
-        **{"events/s": burst.events / (drained - began), "most lag": max(value for _, value in lag)},
+        **{"drained events/s": burst.events / (drained - began), "most lag": max(value for _, value in lag)},
         **{"p50 s": float(np.median(late)), "longest s": float(late.max())},
         **{"sent/s": burst.events / (streamed.ended_at - began), **streamed.of_sender},
         **{"peak MiB": streamed.live.watched.peak_mebibytes},

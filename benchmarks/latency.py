@@ -1,117 +1,132 @@
-"""When what was sent could be read: from Kafka's time of a record to the commit of the table that holds it."""
+"""Readings published at a steady rate, and how long each took until its signal was read from the topic of alerts.
+
+Both clocks are this machine's: the moment just before a reading is given to the producer stands in it as its time,
+and comes back as `event_time` of its signal; the other is the moment at which a consumer has the signal in its hands,
+in a process of its own. So the time of the producer, both ways through the broker, the query and the consumer count.
+"""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from multiprocessing.connection import Connection
 from pathlib import Path
-from urllib.parse import unquote
 
-import numpy as np
-import numpy.typing as npt
-from deltalake import DeltaTable
-from pyarrow import parquet
+from confluent_kafka import Consumer, Producer
 
-from benchmarks.live import READ_TABLES, Observer
-from sluice.schemas import GOLD_READINGS_1MIN, LAYERS, OPS_GOLD_PROMOTIONS, SILVER_READINGS, Table
-from sluice.tables.lake import Lake
-
-Seconds = npt.NDArray[np.float64]
-
-# Of a long run every so-manieth row is looked at, so that about this many are.
-_SAMPLE = 2_000_000
+DEVICES = 1000
+_STEP_SECONDS = 0.001
+# After the last reading, how long signals are waited for that were not yet read.
+_REST_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Readable:
-    """A sample of a layer's events, in the order in which they were sent.
+class Sample:
+    """One signal: when its reading was published (seconds since 1970), and after how many seconds it was read."""
 
-    Attributes:
-        sent: Kafka's CreateTime, which is the producer's clock, in seconds since 1970.
-        readable: when the commit was seen by which the event can be read.
-        share: of all events how many this sample holds.
+    published: float
+    seconds: float
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that so large a share of the sorted values does not exceed; NaN of none."""
+    return values[min(len(values) - 1, int(share * len(values)))] if values else float("nan")
+
+
+class Listener:
+    """Reads the topic of alerts in a process of its own, from its end on."""
+
+    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+        self._own, theirs = multiprocessing.Pipe()
+        self._process = multiprocessing.Process(target=_listen, args=(bootstrap_servers, topic, theirs), daemon=True)
+        self._process.start()
+        self._own.recv()
+
+    def count(self) -> int:
+        """How many signals it has read."""
+        self._own.send("count")
+        return int(self._own.recv())
+
+    def close(self) -> list[Sample]:
+        """All it has read; a signal that came twice counts once, the first time."""
+        self._own.send("close")
+        samples: list[Sample] = self._own.recv()
+        self._process.join(10)
+        return samples
+
+
+def _listen(bootstrap_servers: str, topic: str, parent: Connection) -> None:
+    options = {"bootstrap.servers": bootstrap_servers, "group.id": "latency", "enable.auto.commit": False}
+    consumer = Consumer({**options, "auto.offset.reset": "latest", "fetch.wait.max.ms": 500})
+    assigned: list[object] = []
+    consumer.subscribe([topic], on_assign=lambda *_: assigned.append(1))
+    found: dict[str, tuple[str, float]] = {}
+    told = False
+    while True:
+        for message in consumer.consume(500, 0.01):
+            now = time.time()
+            if message.error() is None:
+                signal = json.loads(message.value() or b"{}")
+                found.setdefault(signal["signal_id"], (signal["event_time"], now))
+        if assigned and not told:
+            parent.send("ready")
+            told = True
+        if parent.poll():
+            if parent.recv() == "count":
+                parent.send(len(found))
+                continue
+            parent.send([_sample(moment, read_at) for moment, read_at in found.values()])
+            return
+
+
+def _sample(moment: str, read_at: float) -> Sample:
+    published = datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp()
+    return Sample(published, read_at - published)
+
+
+def publish(bootstrap_servers: str, topic: str, rate: int, seconds: float, share: float) -> int:
+    """Sends readings at a steady rate, each by itself; of them the given share raises one signal.
+
+    Returns:
+        How many raise one.
     """
-
-    sent: Seconds
-    readable: Seconds
-    share: float
-
-    @property
-    def latency(self) -> Seconds:
-        """Seconds from publishing to being readable."""
-        found: Seconds = self.readable - self.sent
-        return found
-
-    def since(self, moment: float) -> Readable:
-        """Those that were sent at or after a moment."""
-        wanted = self.sent >= moment
-        return Readable(self.sent[wanted], self.readable[wanted], self.share)
-
-    def lag(self, moments: Seconds) -> Seconds:
-        """How many events that were sent by each moment could not be read yet."""
-        sent = np.searchsorted(self.sent, moments, side="right")
-        found: Seconds = (sent - np.searchsorted(np.sort(self.readable), moments, side="right")) / self.share
-        return found
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 0, "acks": "1"})
+    every = max(1, round(1 / share))
+    began, sent = time.monotonic(), 0
+    while (elapsed := time.monotonic() - began) < seconds:
+        while sent < elapsed * rate:
+            _send(producer, topic, sent, is_hot=sent % every == 0)
+            sent += 1
+        producer.poll(0)
+        time.sleep(_STEP_SECONDS)
+    producer.flush(30)
+    return -(-sent // every)
 
 
-def readable_by_layer(observer: Observer, events: int) -> dict[str, Readable]:
-    """What became readable when, as somebody saw it who watched the lake until it was drained.
-
-    In gold an event can be read from the commit of gold/readings_1min on that belongs to the first promotion which has
-    read the commit of silver that holds it; events of a promotion that changed no minute are left out.
-
-    Args:
-        events: about how many there are.
-    """
-    every = max(1, events // _SAMPLE)
-    found = {}
-    for layer in LAYERS:
-        table = READ_TABLES[layer]
-        seen = observer.seen[table.full_name] if layer != "gold" else _seen_in_gold(observer)
-        found[layer] = _collect(observer.lake, SILVER_READINGS if layer == "gold" else table, seen, every)
-    return found
+def _send(producer: Producer, topic: str, number: int, *, is_hot: bool) -> None:
+    now = datetime.fromtimestamp(time.time(), timezone.utc).isoformat(timespec="microseconds")
+    device = f"sensor-{1 + number % DEVICES:04d}"
+    text = (
+        f'{{"schema_version": 2, "event_id": "{number}-{now}", "device_id": "{device}", "timestamp": "{now}", '
+        f'"temperature": {44.5 if is_hot else 21.5}, "humidity": 48.2, "pressure": 1013.2, "battery_level": 87.0}}'
+    )
+    producer.produce(topic, text.encode(), device.encode())
 
 
-def _collect(lake: Lake, table: Table, seen: dict[int, float], every: int) -> Readable:
-    folder = Path(lake.table_path(table))
-    sent, readable = [np.empty(0)], [np.empty(0)]
-    for version, at in seen.items():
-        for action in _actions(folder, version):
-            if "add" in action:
-                times = _kafka_times(folder / unquote(action["add"]["path"]))[::every]
-                sent.append(times)
-                readable.append(np.full(len(times), at))
-    all_sent = np.concatenate(sent)
-    order = np.argsort(all_sent, kind="stable")
-    return Readable(all_sent[order], np.concatenate(readable)[order], 1 / every)
+def await_rest(listener: Listener, wanted: int) -> None:
+    """Waits until so many signals were read, or for a while none came."""
+    last, changed = -1, time.monotonic()
+    while (count := listener.count()) < wanted and time.monotonic() - changed < _REST_SECONDS:
+        if count != last:
+            last, changed = count, time.monotonic()
+        time.sleep(0.1)
 
 
-def _kafka_times(path: Path) -> Seconds:
-    column = parquet.read_table(path, columns=["kafka_timestamp"], partitioning=None)["kafka_timestamp"]
-    found: Seconds = column.to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6
-    return found
-
-
-def _seen_in_gold(observer: Observer) -> dict[int, float]:
-    """By version of silver/readings, when it could be read in gold."""
-    folder, mark = Path(observer.lake.table_path(GOLD_READINGS_1MIN)), f":{GOLD_READINGS_1MIN.full_name}"
-    commits = {}
-    for version, at in observer.seen[GOLD_READINGS_1MIN.full_name].items():
-        for action in _actions(folder, version):
-            if action.get("txn", {}).get("appId", "").endswith(mark):
-                commits[int(action["txn"]["version"])] = at
-    columns = ["batch_id", "to_version"]
-    ledger = DeltaTable(observer.lake.table_path(OPS_GOLD_PROMOTIONS)).to_pyarrow_table(columns=columns).to_pylist()
-    # A batch that ends within the state that silver had at the start names no version; what it read counts as later.
-    ends = sorted((row["to_version"], row["batch_id"]) for row in ledger if row["to_version"] is not None)
-    found = {}
-    for version in observer.seen[SILVER_READINGS.full_name]:
-        batch = next((batch_id for end, batch_id in ends if end >= version), None)
-        if batch in commits:
-            found[version] = commits[batch]
-    return found
-
-
-def _actions(folder: Path, version: int) -> list[dict[str, dict[str, str]]]:
-    text = (folder / "_delta_log" / f"{version:020}.json").read_text("utf-8")
-    return [json.loads(line) for line in text.splitlines()]
+def boundaries(checkpoint: Path, since: float, until: float) -> list[float]:
+    """When batches were committed, in seconds since 1970."""
+    moments = [path.stat().st_mtime for path in (checkpoint / "commits").glob("[0-9]*")]
+    return sorted(moment for moment in moments if since <= moment <= until)

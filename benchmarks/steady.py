@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.encoded import Phase
-from benchmarks.latency import Readable, readable_by_layer
 from benchmarks.live import BatchTime
 from benchmarks.measure import Series, print_table
+from benchmarks.readable import Readable, readable_by_layer
 from benchmarks.streams import Streamed, lag_line, stream_through
 from sluice.schemas import LAYERS
 

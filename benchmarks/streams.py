@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.encoded import Phase, Sent, encode, send_file
-from benchmarks.latency import Readable
 from benchmarks.live import Live, broker_of, sluice_run
 from benchmarks.load import backlog, fill, live
 from benchmarks.processes import Watched
+from benchmarks.readable import Readable
 
 # Already in the topic when the command is given.
 _FIRST_EVENTS = 1_000

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from benchmarks import __main__ as program
 from benchmarks.encoded import Phase, decode, encode, paced
-from benchmarks.latency import Readable, readable_by_layer
 from benchmarks.live import Observer
 from benchmarks.load import backlog
+from benchmarks.readable import Readable, readable_by_layer
 
 from sluice.schemas import (
     BRONZE_EVENTS,

@@ -47,7 +47,7 @@ def load_configuration(settings: Settings) -> AlertConfiguration:
         raise AlertRulesInvalid(f"{path}: unknown key {', '.join(unknown)}", f"known: {', '.join(_KEYS)}")
     channels = parse_channels(content.get("channels") or {}, str(path))
     registry = parse_registry(read_yaml(devices_path), str(devices_path))
-    rules = parse_rules(content.get("rules") or [], channels, str(path), _metrics(registry))
+    rules = parse_rules(content.get("rules", []), channels, str(path), _metrics(registry))
     return AlertConfiguration(channels, rules, {device.device_id: device for device in registry.devices})
 
 

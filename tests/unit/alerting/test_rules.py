@@ -138,7 +138,7 @@ def test_a_rule_may_be_about_what_a_device_is_registered_with(tmp_path: Path) ->
     [
         ("rules: {}", "rules must be a list"),
         ("rule: []", "unknown key rule"),
-        ("channels: [log]\nrules: []", "channels must hold names with their settings"),
+        ("channels: [log]\nrules: []", "channels must hold names with keys"),
     ],
 )
 def test_a_file_of_another_form_is_refused(tmp_path: Path, text: str, fact: str) -> None:

@@ -17,9 +17,7 @@ from sluice.alerting.texts import render_text
         ("{value:.2f} > {threshold:.1f}", "61.00 > unknown"),
         ("{customer}", "unknown"),
         ("{event_time}", "2026-03-01 12:00:01 UTC"),
-        ("{device_id:.1f}", "d1"),
         ("{{braces}} {status}", "{braces} firing"),
-        ("{alert_id!r:.0f}", "'al-5b5ee5ba4a0ff9da72dc8dc4'"),
     ],
 )
 def test_a_template_with_values(template: str, text: str) -> None:
