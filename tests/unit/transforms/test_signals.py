@@ -79,7 +79,7 @@ SCOPES = {
     "dot": Scope((device_expression("a.b"),)),
     "site": Scope(sites=("berlin",)),
     "customer": Scope(customers=("acme", "globex")),
-    "all three": Scope((device_expression("sensor-*"),), ("berlin",), ("globex",)),
+    "all_three": Scope((device_expression("sensor-*"),), ("berlin",), ("globex",)),
 }
 SCOPED = ("sensor-0001", "sensor-00012", "berlin-1", "a.b", "axb", "stranger")
 # A number, that of the message, makes out the rows that leave of it.
@@ -131,7 +131,7 @@ def leaving(flagged: DataFrame, reader: Reader) -> dict[str, list[Row]]:
         ReadingRule("power", "warning", outside_range("power_watt")),
         ReadingRule("battery", "warning", below("battery_percent", 10.0)),
         ReadingRule("fault", "warning", has_status(["fault", "error"])),
-        *[ReadingRule(f"of {name}", "info", above("humidity_percent", 76.0), scope) for name, scope in SCOPES.items()],
+        *[ReadingRule(f"of_{name}", "info", above("humidity_percent", 76.0), scope) for name, scope in SCOPES.items()],
     ]
     rows = route_records(flagged, reader.registry, reader.rules, rules, DESTINATIONS).collect()
     names, found = list(MESSAGES), {name: [] for name in MESSAGES}  # type: dict[str, list[Row]]
@@ -289,12 +289,12 @@ def test_a_rule_watches_the_devices_sites_and_customers_it_names(leaving: dict[s
     watched: dict[str, list[str]] = {name: [] for name in SCOPES}
     for device in SCOPED:
         for each in signals_of(leaving[f"of {device}"]):
-            watched[each.rule_id.removeprefix("of ")].append(device)
+            watched[each.rule_id.removeprefix("of_")].append(device)
     assert watched == {
         "all": list(SCOPED),
         "some": ["sensor-0001", "berlin-1"],
         "dot": ["a.b"],
         "site": ["sensor-0001"],
         "customer": ["sensor-0001"],
-        "all three": [],
+        "all_three": [],
     }
