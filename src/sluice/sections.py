@@ -147,7 +147,6 @@ class ServeSettings(Section):
     max_range_days: float = Field(gt=0)
     cache_megabytes: int = Field(ge=1)
     refresh_seconds: float = Field(gt=0)
-    offline_after_intervals: float = Field(gt=0)
 
 
 class DashboardSettings(Section):

@@ -65,7 +65,7 @@ def _visible(asked: Asked) -> dict[str, Device]:
         known = entry or ({"customer": span.customer, "site": span.site} if span else {})
         if customers is None or known.get("customer") in customers:
             found[device_id] = _described(device_id, known, entry is not None)
-    rows = with_ages(visible_latest(asked), asked.at, asked.service.settings.offline_after_intervals)
+    rows = with_ages(visible_latest(asked), asked.at)
     for row in rows.to_pylist():
         if (device := found.get(row["device_id"])) and row["customer"] == device["customer"]:
             _add_latest(device, row)

@@ -17,6 +17,7 @@ from sluice.api.owners import Owners
 from sluice.api.parameters import LatestOf
 from sluice.api.snapshot import TableVersion
 from sluice.schemas import GOLD_LATEST_READINGS, METRIC_UNITS
+from sluice.serving.presence import GRACE_SECONDS, ONLINE_WITHIN_INTERVALS
 
 TABLE = GOLD_LATEST_READINGS.full_name
 _ORDER = [("device_id", "ascending"), ("metric", "ascending")]
@@ -24,7 +25,7 @@ _ORDER = [("device_id", "ascending"), ("metric", "ascending")]
 
 def list_latest(question: Question, given: LatestOf) -> Rows:
     """The latest readings in the order of device and metric."""
-    asked, settings = question.asked, question.asked.service.settings
+    asked = question.asked
     rows = visible_latest(asked)
     for name in ("device_id", "metric", "customer"):
         wanted = getattr(given, name)
@@ -34,8 +35,8 @@ def list_latest(question: Question, given: LatestOf) -> Rows:
         device, metric = read_cursor("latest", given.cursor, (str, str))
         same = pc.and_(pc.equal(rows["device_id"], device), pc.greater(rows["metric"], metric))
         rows = rows.filter(pc.or_(pc.greater(rows["device_id"], device), same))
-    limit = row_limit(given.limit, settings)
-    shown = with_ages(rows.slice(0, limit), asked.at, settings.offline_after_intervals)
+    limit = row_limit(given.limit, asked.service.settings)
+    shown = with_ages(rows.slice(0, limit), asked.at)
     cursor = None
     if rows.num_rows > limit:
         last = shown.slice(limit - 1).to_pylist()[0]
@@ -54,11 +55,11 @@ def visible_latest(asked: Asked) -> pa.Table:
     return rows.filter(pc.is_in(rows["customer"], value_set=pa.array(sorted(asked.customers), pa.string())))
 
 
-def with_ages(rows: pa.Table, at: datetime, offline_after_intervals: float) -> pa.Table:
+def with_ages(rows: pa.Table, at: datetime) -> pa.Table:
     """The rows with `seconds_since` and `is_online`, which is null where no interval is registered."""
     times = rows["event_time"].cast(pa.int64()).to_numpy()
     seconds = (microseconds(at) - times) // (SECOND // 1000) / 1000
-    allowed = pc.multiply(rows["expected_interval_seconds"], offline_after_intervals)
+    allowed = pc.add(pc.multiply(rows["expected_interval_seconds"], ONLINE_WITHIN_INTERVALS), GRACE_SECONDS)
     online = pc.less_equal(pa.chunked_array([pa.array(seconds, pa.float64())]), allowed)
     return rows.append_column("seconds_since", [pa.array(np.asarray(seconds), pa.float64())]).append_column(
         "is_online", online

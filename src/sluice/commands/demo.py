@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sluice.commands.context import console, invocation, progress_console
+from sluice.commands.demo_alerts import PER_SECOND, READINGS, Heard, hear_alerts
 from sluice.schemas import LAYERS
 from sluice.settings import home
 
@@ -43,6 +44,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _play(settings: Settings, events: int, devices: int, seed: int) -> None:
+    from sluice.alerting.running import Dispatch
     from sluice.embedded.broker import start_broker, stop_broker
     from sluice.pipelines.driver import run_layers
     from sluice.serving.lake import open_lake
@@ -52,19 +54,23 @@ def _play(settings: Settings, events: int, devices: int, seed: int) -> None:
     try:
         _step(screen, 1, "starting a Kafka broker")
         broker = start_broker(settings)
-        _step(screen, 2, f"sending {events:,} events of {devices:,} devices to {settings.kafka.topic}")
-        summary = _generate(broker.bootstrap_servers, settings, events, devices, seed)
-        _step(screen, 3, "bronze, silver and gold until all is drained")
-        with _layer_progress(screen, summary["events"]):
+        _step(screen, 2, f"the real-time alert query, and {READINGS} readings at {PER_SECOND} a second for it")
+        heard = hear_alerts(settings, broker.bootstrap_servers, settings.lake.path.parent)
+        _step(screen, 3, f"sending {events:,} events of {devices:,} devices to {settings.kafka.topic}")
+        sent = _generate(broker.bootstrap_servers, settings, events, devices, seed)["events"] + heard.sent
+        _step(screen, 4, "bronze, silver and gold until all is drained")
+        with _layer_progress(screen, sent):
             run_layers(settings, LAYERS, broker.bootstrap_servers, once=True)
+        _step(screen, 5, "alerts from their signals")
+        Dispatch(settings, lambda: broker.bootstrap_servers).run(once=True)
     finally:
         stop_broker(settings.broker.data_path)
-    _step(screen, 4, f"done in {time.monotonic() - began:.0f} s; the broker is down again")
-    _show(open_lake(settings.lake.path), summary)
+    _step(screen, 6, f"done in {time.monotonic() - began:.0f} s; the broker is down again")
+    _show(open_lake(settings.lake.path), sent, heard)
 
 
 def _step(screen: Any, number: int, text: str) -> None:
-    screen.print(f"[bold]{number}/4[/bold] {text}")
+    screen.print(f"[bold]{number}/6[/bold] {text}")
 
 
 def _generate(bootstrap_servers: str, settings: Settings, events: int, devices: int, seed: int) -> dict[str, Any]:
@@ -117,7 +123,7 @@ def _layer_progress(screen: Any, events: int) -> Iterator[None]:
             logger.removeHandler(handler)
 
 
-def _show(lake: OpenLake, summary: dict[str, Any]) -> None:
+def _show(lake: OpenLake, sent: int, heard: Heard) -> None:
     out = console()
     counts = {
         name: lake.sql(f"select count(*) from {name}").fetchall()[0][0]  # noqa: S608 (constant names)
@@ -130,9 +136,9 @@ def _show(lake: OpenLake, summary: dict[str, Any]) -> None:
     read, promoted = counts["bronze.events"], counts["silver.readings"]
     quarantined, duplicate = counts["silver.quarantine"], counts["silver.duplicates"]
     total = promoted + quarantined + duplicate
-    balance = "the books balance" if read == total == summary["events"] else "THE BOOKS DO NOT BALANCE"
+    balance = "the books balance" if read == total == sent else "THE BOOKS DO NOT BALANCE"
     out.print("[bold]The books[/bold]")
-    out.print(f"  {summary['events']:,} sent, {read:,} read")
+    out.print(f"  {sent:,} sent, {read:,} read")
     out.print(f"  = {promoted:,} promoted + {quarantined:,} quarantined + {duplicate:,} duplicate + 0 held = {total:,}")
     out.print(f"  {balance}\n")
     newest = lake.sql(
@@ -141,7 +147,24 @@ def _show(lake: OpenLake, summary: dict[str, Any]) -> None:
         "from gold.readings_1min order by bucket desc, device_id desc, metric limit 8"
     )
     _table("The newest minutes of gold.readings_1min (UTC)", newest.columns, newest.fetchall())
+    _show_alerts(lake, heard)
     _next_steps(lake.path)
+
+
+def _show_alerts(lake: OpenLake, heard: Heard) -> None:
+    newest = lake.sql(
+        "select severity, status, rule_id, subject, round(first_value, 1) as value, text "
+        "from gold.alerts order by severity, subject, rule_id limit 6"
+    )
+    (count,) = lake.sql("select count(*) from gold.alerts").fetchall()[0]
+    _table(f"Alerts: the first 6 of {count:,}", newest.columns, newest.fetchall())
+    taken = sorted(heard.milliseconds)
+    console().print(
+        f"  {len(taken)} signals, from reading sent to signal in Kafka: half within {taken[len(taken) // 2]:.0f} ms, "
+        f"the slowest {taken[-1]:.0f} ms\n"
+        if taken
+        else "  no signal came in time\n"
+    )
 
 
 def _table(title: str, columns: list[str], rows: list[Any]) -> None:

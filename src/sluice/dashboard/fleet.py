@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sluice.dashboard.decisions import registry_in_use
 from sluice.schemas import GOLD_LATEST_READINGS
 from sluice.serving.evidence import Configs
 from sluice.serving.files import TableFiles
 from sluice.serving.lake import OpenLake
-
-# A device is online that reported within so many of its expected intervals before the end of the data, and within
-# this many seconds however short these are: gold itself comes in batches.
-ONLINE_INTERVALS, ONLINE_AT_LEAST_SECONDS = 3, 60.0
-
+from sluice.serving.presence import ONLINE, UNKNOWN, presence_of
 
 Range = tuple[float | None, float | None]
 
@@ -53,10 +49,8 @@ class Device:
 
     def is_online(self, at: datetime) -> bool | None:
         """Whether it reported lately, seen from a moment; None where nobody knows how often it should."""
-        if self.expected_interval_seconds is None:
-            return None
-        silent_for = max(ONLINE_INTERVALS * self.expected_interval_seconds, ONLINE_AT_LEAST_SECONDS)
-        return at - self.last_seen <= timedelta(seconds=silent_for)
+        presence = presence_of(self.last_seen, self.expected_interval_seconds, at)
+        return None if presence == UNKNOWN else presence == ONLINE
 
 
 def read_fleet(lake: OpenLake) -> tuple[Device, ...]:

@@ -7,13 +7,14 @@ from datetime import datetime
 
 from sluice.dashboard.alerts import Alerts
 from sluice.dashboard.blocks import BAD, GOOD, QUIET, WARN, Tile
-from sluice.dashboard.fleet import ONLINE_AT_LEAST_SECONDS, ONLINE_INTERVALS, Device
+from sluice.dashboard.fleet import Device
 from sluice.dashboard.freshness import LIVE_SECONDS, Freshness
 from sluice.dashboard.quality import Quality
 from sluice.dashboard.text import age_text, number_text, utc_text
 from sluice.dashboard.trends import events_per_second
 from sluice.schemas import CRITICAL, WARNING
 from sluice.schemas import GOOD as GOOD_BAND
+from sluice.serving.presence import GRACE_SECONDS, ONLINE_WITHIN_INTERVALS
 from sluice.serving.promotions import Hold
 
 _BAND_TONES = {GOOD_BAND: GOOD, WARNING: WARN, CRITICAL: BAD}
@@ -42,7 +43,7 @@ def devices_tile(fleet: Sequence[Device], at: datetime) -> Tile:
     notes = [f"{offline:,} offline" if offline else "none offline" if known else ""]
     notes += [f"{unknown:,} unregistered"] if unknown else []
     about = (
-        f"Online: reported within {ONLINE_INTERVALS} expected intervals, at least {ONLINE_AT_LEAST_SECONDS:.0f} s, "
+        f"Online: reported within {ONLINE_WITHIN_INTERVALS:g} expected intervals and {GRACE_SECONDS:g} s, "
         f"before the end of the data ({utc_text(at)} UTC)"
     )
     tone = QUIET if not known else BAD if offline * 2 > len(known) else WARN if offline else GOOD

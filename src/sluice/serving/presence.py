@@ -25,8 +25,12 @@ def presence_of(event_time: datetime | None, expected_interval_seconds: float | 
     """
     if event_time is None or expected_interval_seconds is None:
         return UNKNOWN
-    limit = ONLINE_WITHIN_INTERVALS * expected_interval_seconds + GRACE_SECONDS
-    return ONLINE if seconds_since(event_time, now) <= limit else OFFLINE
+    return ONLINE if seconds_since(event_time, now) <= online_seconds(expected_interval_seconds) else OFFLINE
+
+
+def online_seconds(expected_interval_seconds: float) -> float:
+    """How old the last reading of a device that is online may be."""
+    return ONLINE_WITHIN_INTERVALS * expected_interval_seconds + GRACE_SECONDS
 
 
 def seconds_since_sql(now: str = "$now", event_time: str = "event_time") -> str:

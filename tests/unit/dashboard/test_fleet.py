@@ -52,9 +52,9 @@ def test_a_device_has_its_newest_readings_and_its_entry_in_the_registry_in_use(l
 
 @pytest.mark.parametrize(
     ("interval", "silent_seconds", "online"),
-    [(5.0, 60, True), (5.0, 61, False), (60.0, 180, True), (60.0, 181, False), (None, 0, None)],
+    [(5.0, 75, True), (5.0, 76, False), (60.0, 240, True), (60.0, 241, False), (None, 0, None)],
 )
-def test_a_device_is_online_for_three_intervals_but_at_least_a_minute(
+def test_a_device_is_online_for_three_intervals_and_a_minute(
     interval: float | None, silent_seconds: int, online: bool | None
 ) -> None:
     device = Device("a", None, None, interval, (Latest("m", 1.0, at("12:00:00"), None),))

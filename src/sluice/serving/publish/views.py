@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-# A device that has been silent for more than so many of its expected intervals counts as offline.
-INTERVALS_TO_OFFLINE = 3
+from sluice.serving.presence import GRACE_SECONDS, ONLINE_WITHIN_INTERVALS
 
 _LATEST = """\
 SELECT l.device_id, d.customer, d.site, l.metric, d.unit, l.value, l.event_time, l.quality_flag,
     l.expected_interval_seconds, {since} AS seconds_since,
-    {since} <= {intervals} * l.expected_interval_seconds AS online
+    {since} <= {intervals} * l.expected_interval_seconds + {grace} AS online
 FROM {prefix}"readings_latest" l
 LEFT JOIN {prefix}"devices" d ON d.device_id = l.device_id AND d.metric = l.metric AND d.valid_from = (
     SELECT max(c.valid_from) FROM {prefix}"devices" c
@@ -43,6 +42,8 @@ def sqlite_views() -> dict[str, str]:
 
 def _views(prefix: str, since: str, hour: str) -> dict[str, str]:
     return {
-        "latest_readings": _LATEST.format(prefix=prefix, since=since, intervals=INTERVALS_TO_OFFLINE),
+        "latest_readings": _LATEST.format(
+            prefix=prefix, since=since, intervals=ONLINE_WITHIN_INTERVALS, grace=GRACE_SECONDS
+        ),
         "hourly_aggregates": _HOURLY.format(prefix=prefix, hour=hour),
     }
