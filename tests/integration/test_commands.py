@@ -47,6 +47,7 @@ def test_the_demo_ends_with_balanced_books_and_leaves_nothing_running(tmp_path: 
     assert done.returncode == 0, done.stderr
     assert "the books balance" in done.stdout
     assert "gold.readings_1min" in done.stdout
+    assert "40 signals, from reading sent to signal in Kafka: half within" in done.stdout
     others = [path.name for path in Path("/proc").iterdir() if path.name.isdigit() and path.name != str(os.getpid())]
     mine = [pid for pid in others if str(home) in _command_line(pid)]
     assert mine == []
