@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "sections": set(),
     "settings": {*LEAVES, "sections"},
     "java": LEAVES,
+    "secret_files": LEAVES,
     "transforms": {"errors", "schemas"},
     **{name: {"errors", "schemas", "settings"} for name in ("quality", "sources", "tables", "simulator")},
     "embedded": {"errors", "schemas", "sections", "settings", "java"},
@@ -31,7 +32,16 @@ ALLOWED: dict[str, set[str]] = {
     "session": {"errors", "schemas", "settings", "java", "tables.lake"},
 }
 # An open lake gives Spark frames where it is asked to, and a report sums up scores by the same arithmetic as gold.
-ALLOWED["serving"] = {"errors", "schemas", "sections", "settings", "tables", "session", "quality.scores"}
+ALLOWED["serving"] = {
+    "errors",
+    "schemas",
+    "sections",
+    "settings",
+    "tables",
+    "session",
+    "quality.scores",
+    "secret_files",
+}
 # The dashboard shows what serving reads, and adds readings of its own.
 ALLOWED["dashboard"] = {*ALLOWED["serving"], "serving"}
 # It consumes and sends messages of its own: Kafka through sources, and reads tables as serving does.

@@ -84,7 +84,7 @@ class SignalInvalid(SluiceError):
 
 
 class SecretMissing(UsageError):
-    """A secret is not where conf/alerts.yaml says, or others can read it."""
+    """A secret is not where the settings say, or others can read it."""
 
 
 class TargetRefused(SluiceError):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 from pydantic import Field, model_validator
 
 from sluice.errors import SecretMissing
+from sluice.secret_files import read_secret_file
 from sluice.sections import Section
-
-_MOST_BYTES = 65_536
 
 
 class SecretSource(Section):
@@ -35,22 +33,8 @@ class SecretSource(Section):
         Raises:
             SecretMissing: it is not there, is empty, or others may read the file; says where, never what.
         """
-        text = self._from_file(self.file) if self.file is not None else os.environ.get(str(self.env), "")
-        secret = text.strip()
-        if not secret:
-            where = f"the file {self.file} is empty" if self.file else f"the environment has no {self.env}"
-            raise SecretMissing(where, "put the secret there, then start again")
+        if self.file is not None:
+            return read_secret_file(self.file)
+        if not (secret := os.environ.get(str(self.env), "").strip()):
+            raise SecretMissing(f"the environment has no {self.env}", "put the secret there, then start again")
         return secret
-
-    def _from_file(self, path: Path) -> str:
-        try:
-            # Opened first, so that what is looked at is what is read.
-            with path.expanduser().open("rb") as file:
-                about = os.fstat(file.fileno())
-                if about.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                    raise SecretMissing(f"others may read the secret in {path}", f"chmod 600 {path}")
-                return file.read(_MOST_BYTES).decode()
-        except UnicodeDecodeError:
-            raise SecretMissing(f"the secret in {path} is no text", "write it as text") from None
-        except OSError as error:
-            raise SecretMissing(f"the secret in {path} cannot be read: {error.strerror}", "check the path") from None

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hmac
-import os
-import stat
 import threading
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from sluice.errors import SettingsInvalid
+from sluice.errors import SecretMissing, SettingsInvalid
+from sluice.secret_files import read_secret_file
 from sluice.settings import DASHBOARD_PASSWORD
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 30.0
-_MOST_BYTES = 4096
 
 
 def find_password(path: Path | None, environment: Mapping[str, str]) -> str | None:
@@ -31,17 +29,9 @@ def find_password(path: Path | None, environment: Mapping[str, str]) -> str | No
     if path is None:
         return None
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read(_MOST_BYTES).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        fact = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise SettingsInvalid(
-            f"dashboard.password_path: cannot read {path}: {fact}", "mend the path or the file"
-        ) from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise SettingsInvalid(f"dashboard.password_path: {path} can be read by others", f"chmod 600 {path}")
-    return _checked(text.splitlines()[0] if text else "", str(path))
+        return read_secret_file(path).splitlines()[0]
+    except SecretMissing as error:
+        raise SettingsInvalid(f"dashboard.password_path: {error.message}", error.hint) from None
 
 
 def _checked(text: str, origin: str) -> str:

@@ -26,7 +26,7 @@ def test_a_file_that_others_may_read_is_refused_with_the_command_that_mends_it(t
     path = tmp_path / "secret"
     path.write_text("CANARY")
     path.chmod(mode)
-    with pytest.raises(SecretMissing, match="others may read") as raised:
+    with pytest.raises(SecretMissing, match="can be read by others") as raised:
         SecretSource(file=path).read()
     assert raised.value.hint == f"chmod 600 {path}"
 
@@ -35,7 +35,7 @@ def test_what_is_missing_or_empty_is_named_by_its_place(tmp_path: Path, monkeypa
     monkeypatch.delenv("HOOK_SECRET", raising=False)
     with pytest.raises(SecretMissing, match="the environment has no HOOK_SECRET"):
         SecretSource(env="HOOK_SECRET").read()
-    with pytest.raises(SecretMissing, match="cannot be read: No such file"):
+    with pytest.raises(SecretMissing, match=r"cannot read .*: No such file"):
         SecretSource(file=tmp_path / "absent").read()
     empty = tmp_path / "empty"
     empty.touch(0o600)

@@ -31,8 +31,8 @@ def test_the_first_line_of_the_file_is_the_password_and_the_environment_wins(tmp
         (b"x", 0o640, "can be read by others"),
         (b"x", 0o604, "can be read by others"),
         (b"", 0o600, "is empty"),
-        (b"  \nx", 0o600, "is empty"),
-        (b"\xff", 0o600, "it is no text"),
+        (b"  \n", 0o600, "is empty"),
+        (b"\xff", 0o600, "is no text"),
     ],
 )
 def test_a_file_that_cannot_be_trusted_is_refused(tmp_path: Path, content: bytes, mode: int, fact: str) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from sluice.errors import DependencyError, DsnInvalid
+from sluice.errors import DependencyError, DsnInvalid, SecretMissing
+from sluice.secret_files import read_secret_file
 from sluice.sections import PublishSettings
 from sluice.serving.publish.sqlite import SqliteStore
 from sluice.serving.publish.store import Store
 
 DSN_VARIABLE = "SLUICE_PUBLISH_DSN"
-_MOST_BYTES = 64 * 1024
 
 
 def open_store(settings: PublishSettings, environment: Mapping[str, str] | None = None) -> Store:
@@ -51,14 +50,9 @@ def find_dsn(settings: PublishSettings, environment: Mapping[str, str]) -> str |
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise DsnInvalid(f"{path} can be read by others than its owner", f"chmod 600 {path}")
-            return file.read(_MOST_BYTES).decode("utf-8").strip()
-    except OSError as error:
-        raise DsnInvalid(f"cannot read publish.dsn_path {path}: {error.strerror}", "check the path") from None
-    except UnicodeDecodeError:
-        raise DsnInvalid(f"{path} is not UTF-8", "write the DSN as one line of text") from None
+        return read_secret_file(path)
+    except SecretMissing as error:
+        raise DsnInvalid(f"publish.dsn_path: {error.message}", error.hint) from None
 
 
 def _checked(dsn: str, where: str) -> str:
