@@ -153,7 +153,7 @@ def _show(lake: OpenLake, sent: int, heard: Heard) -> None:
 
 def _show_alerts(lake: OpenLake, heard: Heard) -> None:
     newest = lake.sql(
-        "select severity, status, rule_id, subject, round(first_value, 1) as value, text "
+        "select severity, status, rule_id, subject, round(first_value, 1) as value "
         "from gold.alerts order by severity, subject, rule_id limit 6"
     )
     (count,) = lake.sql("select count(*) from gold.alerts").fetchall()[0]

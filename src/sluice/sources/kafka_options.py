@@ -78,6 +78,7 @@ _KNOWN: dict[str, tuple[str, str, Callable[[str], object]]] = {
     "compression.type": (PRODUCER, "compression_type", _text),
     "delivery.timeout.ms": (PRODUCER, "delivery_timeout_ms", _number),
     "enable.idempotence": (PRODUCER, "enable_idempotence", _flag),
+    "linger.ms": (PRODUCER, "linger_ms", _number),
     "max.request.size": (PRODUCER, "max_request_size", _number),
     "fetch.max.bytes": (CONSUMER, "fetch_max_bytes", _number),
     "fetch.max.wait.ms": (CONSUMER, "fetch_max_wait_ms", _number),

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
 from sluice.schemas import (
+    GOLD_ALERTS,
     LAYERS,
     OPS_FLOORS,
     SILVER_DUPLICATES,
@@ -45,7 +46,8 @@ def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     made = Lake(tmp_path_factory.mktemp("tables") / "lake")
     for layer in LAYERS:
         create_tables(made, layer)
-    create_table(made, OPS_FLOORS)
+    for table in (GOLD_ALERTS, OPS_FLOORS):
+        create_table(made, table)
     return made
 
 
