@@ -97,7 +97,7 @@ def measure(folder: Path, variant: Variant) -> dict[str, float]:
             listener = Listener(broker.bootstrap_servers, settings.alerts.topic)
             since = time.time()
             wanted = publish(broker.bootstrap_servers, topic, variant.rate, variant.seconds, variant.share)
-            await_rest(listener, wanted)
+            await_rest(listener, wanted, since)
             samples = [each for each in listener.close() if each.published >= since]
             ends = boundaries(settings.lake.path / "_checkpoints" / "alerts", since, time.time())
     finally:

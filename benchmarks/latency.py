@@ -46,9 +46,9 @@ class Listener:
         self._process.start()
         self._own.recv()
 
-    def count(self) -> int:
-        """How many signals it has read."""
-        self._own.send("count")
+    def count(self, since: float) -> int:
+        """How many signals it has read of readings that were published from then on."""
+        self._own.send(since)
         return int(self._own.recv())
 
     def close(self) -> list[Sample]:
@@ -76,10 +76,11 @@ def _listen(bootstrap_servers: str, topic: str, parent: Connection) -> None:
             parent.send("ready")
             told = True
         if parent.poll():
-            if parent.recv() == "count":
-                parent.send(len(found))
+            samples = [_sample(moment, read_at) for moment, read_at in found.values()]
+            if (asked := parent.recv()) != "close":
+                parent.send(sum(each.published >= asked for each in samples))
                 continue
-            parent.send([_sample(moment, read_at) for moment, read_at in found.values()])
+            parent.send(samples)
             return
 
 
@@ -117,13 +118,13 @@ def _send(producer: Producer, topic: str, number: int, *, is_hot: bool) -> None:
     producer.produce(topic, text.encode(), device.encode())
 
 
-def await_rest(listener: Listener, wanted: int) -> None:
+def await_rest(listener: Listener, wanted: int, since: float) -> None:
     """Waits until so many signals were read, or for a while none came."""
     last, changed = -1, time.monotonic()
-    while (count := listener.count()) < wanted and time.monotonic() - changed < _REST_SECONDS:
+    while (count := listener.count(since)) < wanted and time.monotonic() - changed < _REST_SECONDS:
         if count != last:
             last, changed = count, time.monotonic()
-        time.sleep(0.1)
+        time.sleep(0.5)
 
 
 def boundaries(checkpoint: Path, since: float, until: float) -> list[float]:

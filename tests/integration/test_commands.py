@@ -40,7 +40,7 @@ def test_the_demo_ends_with_balanced_books_and_leaves_nothing_running(tmp_path: 
         env={**environment(), "SLUICE_HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=540,
         cwd=home,
         check=False,
     )

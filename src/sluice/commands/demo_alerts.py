@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 READINGS, PER_SECOND, HOT_EVERY = 200, 50, 10
 # Each reading that is too hot breaks the rule on 60 °C and that on the registered range.
 SIGNALS = 2 * READINGS // HOT_EVERY
-_START_SECONDS, _REST_SECONDS, _STOP_SECONDS = 120.0, 20.0, 20.0
+_START_SECONDS, _REST_SECONDS, _STOP_SECONDS = 240.0, 20.0, 20.0
 _NO_LINGER = {"linger.ms": "0", "compression.type": "none"}
 
 
