@@ -160,7 +160,7 @@ def _await_answer(bootstrap_servers: str, settings: Settings, query: subprocess.
     while not checkpoint.exists():
         _require(query, deadline)
     listener = Listener(bootstrap_servers, settings.alerts.topic)
-    while not listener.count():
+    while not listener.count(0.0):
         _require(query, deadline)
         publish(bootstrap_servers, settings.kafka.topic, 10, 1.0, 1.0)
     listener.close()
