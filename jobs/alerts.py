@@ -1,8 +1,8 @@
 """iot.raw to iot.processed, iot.alerts and iot.dlq within milliseconds, in Spark's real-time mode.
 
-From the project's folder, after `make setup`, with a slot for each partition of the topic:
+From the project's folder, after `make setup`, with two slots for each partition of the topic (one with alerts.overlap: false), and one more:
 
-    PYSPARK_PYTHON=.venv/bin/python .venv/bin/spark-submit --master 'local[5]' \\
+    PYSPARK_PYTHON=.venv/bin/python .venv/bin/spark-submit --master 'local[9]' \\
         --properties-file conf/spark-defaults.conf jobs/alerts.py
 
 `--mode micro` does it in micro-batches; `--config FILE` lies over conf/base.yaml. One process per lake (a second

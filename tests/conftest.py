@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ _GROUPS = {
         "tests/streaming/test_trace.py",
     ),
 }
+# Those of `make test-soak` that fill hours: by the stage that is killed, and each seed by itself.
+_PARTED = re.compile(r"(?<=test_kill_at_points\.py::)[^:]+: |(?<=test_random_kills\.py::).+")
 
 
 def group_of(path: str) -> str:
@@ -46,6 +49,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 class _ByGroup(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
+        if parted := _PARTED.search(nodeid):
+            return parted[0]
         return group_of(_file_of(nodeid))
 
 

@@ -109,6 +109,7 @@ class AlertsSettings(Section):
     state_topic: str = Field(pattern=TOPIC_PATTERN)
     mode: Literal["real_time", "micro"]
     duration_seconds: float = Field(ge=5)
+    overlap: bool
     micro_seconds: float = Field(ge=0)
     start: Literal["latest", "earliest"]
     dead_letter_bytes: int = Field(ge=1)

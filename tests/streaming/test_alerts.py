@@ -184,7 +184,20 @@ def test_a_killed_query_loses_no_signal_and_each_hostile_message_leaves_once_as_
         site.await_that(
             lambda: set(site.signals) >= ids_of(range(350)) and {*site.processed, *site.refused} >= wanted, again
         )
-    assert set(site.signals) == ids_of(range(350))
+        twice = 350
+
+        def both_queries_sent_it() -> bool:
+            nonlocal twice
+            site.send([hot(twice)])
+            twice += 1
+            return any(site.signals.get(each, 0) == 2 for each in ids_of(range(350, twice)))
+
+        site.await_that(both_queries_sent_it, again)
+        wanted = {(0, offset) for offset in range(len(sent) + twice)}
+        site.await_that(lambda: {*site.processed, *site.refused} >= wanted, again)
+    assert set(site.signals) == ids_of(range(twice))
+    # The second query sends signals only: what is read once in this run leaves once.
+    assert {site.processed[0, len(sent) + number] for number in range(350, twice)} == {1}
     assert set(site.processed) & set(site.refused) == set()
     assert set(site.processed) | set(site.refused) == wanted
     expected = {(0, number): case.outcome for number, case in enumerate(CASES) if isinstance(case.outcome, str)}
@@ -193,7 +206,7 @@ def test_a_killed_query_loses_no_signal_and_each_hostile_message_leaves_once_as_
     assert {site.codes[place] for place in set(site.refused) - set(expected)} <= {RULE_FAILED, TIME_OUT_OF_RANGE}
     assert "3 rules" not in site.log
     assert "alerts: 2 rules on" in site.log
-    assert "real-time mode" in site.log
+    assert "real-time mode, batches of 60 s, two beside each other" in site.log
 
 
 @pytest.mark.soak

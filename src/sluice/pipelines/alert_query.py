@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from py4j.protocol import Py4JError
@@ -27,28 +29,93 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming.query import StreamingQuery
 
 logger = logging.getLogger("sluice")
+# The second query's checkpoint, in the first one's; its batches are shorter by so much, so that boundaries that fell
+# together do not do so again. Spark takes no shorter batches than LEAST_SECONDS.
+OVERLAP, OVERLAP_SHARE, LEAST_SECONDS = "overlap", 0.8, 5.0
 
 
-def outgoing_rows(
-    spark: SparkSession,
-    settings: Settings,
-    bootstrap_servers: str,
-    partitions: int,
-    rulebook: Rulebook,
-    rules: list[ReadingRule],
-) -> DataFrame:
-    """The stream of what leaves, in OUTGOING_COLUMNS."""
-    lake, kafka, alerts = Lake(settings.lake.path), settings.kafka, settings.alerts
-    options = spark_options(bootstrap_servers, kafka.topic, kafka.options)
-    offsets = starting_offsets(lake.checkpoint_path(NAME), kafka.topic, partitions)
-    records = spark.readStream.format("kafka").options(**{**options, "startingOffsets": offsets}).load()
-    known = recall_topic(lake)
-    generation = known.generation if known and known.name == kafka.topic else 1
-    reader = open_lone_reader(spark, settings, rulebook)
-    landed = as_records(land_records(records, generation))
-    flagged = flag_at_once(cut_large(landed, reader.limits.message_bytes, alerts.dead_letter_bytes), reader)
-    destinations = Destinations(alerts.processed_topic, alerts.topic, alerts.dead_letter_topic)
-    return route_records(flagged, reader.registry, reader.rules, rules, destinations)
+class AlertQueries:
+    """The alert query, and beside it one that sends signals alone.
+
+    Between two of its real-time batches a query reads nothing for a second or two. The second query's batches end at
+    other moments; it sends the same signals under the same ids, so a reader has each as soon as the first of both has
+    it. Nothing depends on the second: it remembers nothing, and always begins at the end of the topic.
+
+    Raises:
+        SuiteInvalid: Spark or Great Expectations does not take a row rule.
+    """
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        settings: Settings,
+        bootstrap_servers: str,
+        rulebook: Rulebook,
+        rules: list[ReadingRule],
+    ) -> None:
+        self._spark = spark
+        self._settings = settings
+        self._bootstrap_servers = bootstrap_servers
+        self._lake = Lake(settings.lake.path)
+        self._reader = open_lone_reader(spark, settings, rulebook)
+        self._rules = rules
+
+    def start(self, topic: LiveTopic) -> list[StreamingQuery]:
+        """Starts what the settings want, the query itself first.
+
+        Raises:
+            RealTimeUnavailable: there is no real-time mode, or not a task slot for each partition.
+            CheckpointDamaged: where it began cannot be read.
+        """
+        alerts, checkpoint = self._settings.alerts, self._lake.checkpoint_path(NAME)
+        readers = readers_of(self._settings)
+        if alerts.mode != MICRO:
+            readers = affordable_readers(self._spark, topic, readers)
+        offsets = starting_offsets(checkpoint, topic.name, topic.partitions)
+        started = [self._start(self._outgoing(offsets), checkpoint, alerts.duration_seconds)]
+        if readers > 1:
+            again = checkpoint / OVERLAP
+            shutil.rmtree(again, ignore_errors=True)
+            duration = max(LEAST_SECONDS, OVERLAP_SHARE * alerts.duration_seconds)
+            started.append(self._start(self._outgoing("latest", signals_only=True), again, duration))
+        return started
+
+    def _outgoing(self, offsets: str, *, signals_only: bool = False) -> DataFrame:
+        """The stream of what leaves, in OUTGOING_COLUMNS."""
+        kafka, alerts = self._settings.kafka, self._settings.alerts
+        options = spark_options(self._bootstrap_servers, kafka.topic, kafka.options)
+        records = self._spark.readStream.format("kafka").options(**{**options, "startingOffsets": offsets}).load()
+        known = recall_topic(self._lake)
+        generation = known.generation if known and known.name == kafka.topic else 1
+        reader = self._reader
+        landed = as_records(land_records(records, generation))
+        flagged = flag_at_once(cut_large(landed, reader.limits.message_bytes, alerts.dead_letter_bytes), reader)
+        destinations = Destinations(alerts.processed_topic, alerts.topic, alerts.dead_letter_topic)
+        registry, row_rules = reader.registry, reader.rules
+        return route_records(flagged, registry, row_rules, self._rules, destinations, signals_only=signals_only)
+
+    def _start(self, rows: DataFrame, checkpoint: Path, duration_seconds: float) -> StreamingQuery:
+        """Starts one query that writes to Kafka."""
+        alerts = self._settings.alerts
+        options = sink_options(self._bootstrap_servers, self._settings.kafka.options)
+        writer = rows.writeStream.queryName(checkpoint.name).format("kafka").outputMode("update")
+        writer = writer.options(**{**options, "checkpointLocation": str(checkpoint)})
+        if alerts.mode == MICRO:
+            return writer.trigger(processingTime=f"{round(alerts.micro_seconds * 1000)} milliseconds").start()
+        try:
+            # Not yet in PySpark's own writer.
+            trigger = rows.sparkSession._jvm.org.apache.spark.sql.streaming.Trigger  # type: ignore[union-attr]
+            writer._jwrite.trigger(trigger.RealTime(round(duration_seconds * 1000)))
+        except (Py4JError, TypeError, AttributeError) as error:
+            raise RealTimeUnavailable(
+                f"this Spark has no real-time mode ({type(error).__name__})", USE_MICRO
+            ) from None
+        return writer.start()
+
+
+def readers_of(settings: Settings) -> int:
+    """How many queries read the topic beside each other."""
+    return 2 if settings.alerts.overlap and settings.alerts.mode != MICRO else 1
 
 
 def open_lone_reader(spark: SparkSession, settings: Settings, rulebook: Rulebook) -> Reader:
@@ -64,33 +131,26 @@ def open_lone_reader(spark: SparkSession, settings: Settings, rulebook: Rulebook
     return reader._replace(rules=alone, marks=(), judges_together=False)
 
 
-def start_query(rows: DataFrame, settings: Settings, bootstrap_servers: str) -> StreamingQuery:
-    """The one query that writes all topics.
+def affordable_readers(spark: SparkSession, topic: LiveTopic, wanted: int) -> int:
+    """How many of the wanted queries have a task slot for each partition; one without would wait for ever.
 
     Raises:
-        RealTimeUnavailable: this Spark has no real-time mode.
+        RealTimeUnavailable: not even one has.
     """
-    alerts = settings.alerts
-    checkpoint = Lake(settings.lake.path).checkpoint_path(NAME)
-    options = {**sink_options(bootstrap_servers, settings.kafka.options), "checkpointLocation": str(checkpoint)}
-    writer = rows.writeStream.queryName(NAME).format("kafka").outputMode("update").options(**options)
-    if alerts.mode == MICRO:
-        return writer.trigger(processingTime=f"{round(alerts.micro_seconds * 1000)} milliseconds").start()
-    try:
-        # Not yet in PySpark's own writer.
-        trigger = rows.sparkSession._jvm.org.apache.spark.sql.streaming.Trigger  # type: ignore[union-attr]
-        writer._jwrite.trigger(trigger.RealTime(round(alerts.duration_seconds * 1000)))
-    except (Py4JError, TypeError, AttributeError) as error:
-        raise RealTimeUnavailable(f"this Spark has no real-time mode ({type(error).__name__})", USE_MICRO) from None
-    return writer.start()
-
-
-def require_slots(spark: SparkSession, topic: LiveTopic) -> None:
-    """Raises RealTimeUnavailable if there is not one slot for each partition; the query would wait for ever."""
     slots = spark.sparkContext.defaultParallelism
-    if slots < topic.partitions:
+    affordable = min(wanted, slots // topic.partitions)
+    if not affordable:
         raise RealTimeUnavailable(
             f"real-time mode needs a task slot for each of the {topic.partitions} partitions of {topic.name}, "
             f"Spark has {slots}",
             f"give it as many cores (spark.master), or: {USE_MICRO}",
         )
+    if affordable < wanted:
+        logger.warning(
+            "%s: %d task slots are not enough for a second query (alerts.overlap), which needs %d: signals wait while "
+            "the first is between two batches",
+            NAME,
+            slots,
+            wanted * topic.partitions,
+        )
+    return affordable

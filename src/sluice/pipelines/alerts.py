@@ -62,9 +62,10 @@ def run_alerts(settings: Settings) -> None:
     stop = StopSignal()
     with own_layer(lake, NAME), stop.installed():
         topic = prepare_topics(settings, lake, bootstrap_servers)
+        from sluice.pipelines.alert_query import readers_of
         from sluice.session import open_session
 
-        spark = open_session(_for_real_time(settings, topic.partitions), "sluice alerts")
+        spark = open_session(_with_slots(settings, topic.partitions * readers_of(settings)), "sluice alerts")
         # A new SparkContext takes SIGINT for itself.
         stop.install()
         run = AlertRun(spark, settings, bootstrap_servers, rulebook, rules_of_readings(rules))
@@ -98,11 +99,11 @@ def prepare_topics(settings: Settings, lake: Lake, bootstrap_servers: str) -> Li
     return topic
 
 
-def _for_real_time(settings: Settings, partitions: int) -> Settings:
-    """With as many slots as a query in real-time mode occupies, whatever the number of cores: most of them wait."""
+def _with_slots(settings: Settings, occupied: int) -> Settings:
+    """With as many slots as queries in real-time mode occupy, whatever the number of cores: most of them wait."""
     update: dict[str, object] = {"driver_memory_megabytes": settings.alerts.driver_memory_megabytes}
     if re.fullmatch(r"local\[[\w*]+\]", settings.spark.master):
-        update["master"] = f"local[{partitions + 1}]"
+        update["master"] = f"local[{occupied + 1}]"
     return settings.model_copy(update={"spark": settings.spark.model_copy(update=update)})
 
 
@@ -122,7 +123,7 @@ class AlertRun:
         self._bootstrap_servers = bootstrap_servers
         self._rulebook = rulebook
         self._rules = rules
-        self._query: StreamingQuery | None = None
+        self._queries: list[StreamingQuery] = []
         self._patience = Patience(NAME)
         self._lake = Lake(settings.lake.path)
         self._tally = _Tally()
@@ -138,8 +139,8 @@ class AlertRun:
             if self._patience.is_waiting:
                 if self._patience.is_due:
                     self.start()
-            elif self._query:
-                self._look(self._query)
+            else:
+                self._look()
 
     def start(self) -> None:
         """Starts the query, unless the broker is away.
@@ -153,37 +154,33 @@ class AlertRun:
             self._patience.wait(error)
             return
         self._patience.end()
-        from sluice.pipelines.alert_query import outgoing_rows, require_slots, start_query
+        from sluice.pipelines.alert_query import AlertQueries
 
-        is_real_time = self._settings.alerts.mode == REAL_TIME
-        if is_real_time:
-            require_slots(self._spark, topic)
-        rows = outgoing_rows(
-            self._spark, self._settings, self._bootstrap_servers, topic.partitions, self._rulebook, self._rules
-        )
-        self._query = start_query(rows, self._settings, self._bootstrap_servers)
+        queries = AlertQueries(self._spark, self._settings, self._bootstrap_servers, self._rulebook, self._rules)
+        self._queries = queries.start(topic)
         self._tally = _Tally()
-        how = (
-            f"real-time mode, batches of {self._settings.alerts.duration_seconds:g} s"
-            if is_real_time
-            else f"micro-batches every {self._settings.alerts.micro_seconds:g} s, not in real-time mode"
-        )
+        alerts = self._settings.alerts
+        if alerts.mode == REAL_TIME:
+            again = ", two beside each other" if len(self._queries) > 1 else ""
+            how = f"real-time mode, batches of {alerts.duration_seconds:g} s{again}"
+        else:
+            how = f"micro-batches every {alerts.micro_seconds:g} s, not in real-time mode"
         logger.info("%s: %d rules on %s, %s", NAME, len(self._rules), topic.name, how)
 
     def close(self) -> None:
-        """Stops the query; what the running batch has read is read again at the next start."""
-        if self._query:
-            self._query.stop()
-        self._query = None
+        """Stops what runs; what the running batch has read is read again at the next start."""
+        for query in self._queries:
+            query.stop()
+        self._queries = []
 
-    def _look(self, query: StreamingQuery) -> None:
-        failure = query.exception()
+    def _look(self) -> None:
+        failure = next(filter(None, (query.exception() for query in self._queries)), None)
         if failure is None:
-            self._tally.tell(query)
+            self._tally.tell(self._queries[0])
             return
         from sluice.pipelines.running import reason_of
 
-        self._query = None
+        self.close()
         named = self._diagnose(reason_of(failure), str(failure))
         if not isinstance(named, BrokerDown):
             raise named

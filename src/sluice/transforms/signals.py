@@ -42,6 +42,8 @@ def route_records(
     row_rules: Sequence[RowRule],
     rules: Sequence[ReadingRule],
     destinations: Destinations,
+    *,
+    signals_only: bool = False,
 ) -> DataFrame:
     """What leaves of each record: an accepted one's signals, then itself; a refused one as a dead letter.
 
@@ -50,6 +52,7 @@ def route_records(
         registry: columns of REGISTRY_DDL; one row per device.
         row_rules: those that flagged.
         rules: alert rules; what they find is in their order.
+        signals_only: whether nothing but signals leaves.
 
     Returns:
         OUTGOING_COLUMNS. Keys are the device's id, and of dead letters the record's own key.
@@ -63,9 +66,12 @@ def route_records(
         (F.col("state") == REFUSED).alias("_is_refused"),
         _findings(rules).alias("_found"),
     )
-    refused = F.array(_dead_letter(destinations))
-    accepted = F.concat(_signals(destinations.alerts), F.array(_processed(destinations.processed)))
-    rows = F.when(F.col("_is_refused"), refused).otherwise(accepted)
+    signals = _signals(destinations.alerts)
+    if signals_only:
+        rows = F.when(~F.col("_is_refused"), signals)
+    else:
+        accepted = F.concat(signals, F.array(_processed(destinations.processed)))
+        rows = F.when(F.col("_is_refused"), F.array(_dead_letter(destinations))).otherwise(accepted)
     return found.select(F.inline(rows)).toDF(*OUTGOING_COLUMNS)
 
 

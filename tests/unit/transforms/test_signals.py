@@ -122,9 +122,8 @@ def flagged(spark: SparkSession, reader: Reader) -> DataFrame:
 
 
 @pytest.fixture(scope="module")
-def leaving(flagged: DataFrame, reader: Reader) -> dict[str, list[Row]]:
-    """By message what leaves of it, in order."""
-    rules = [
+def rules() -> list[ReadingRule]:
+    return [
         ReadingRule("hot", "critical", above("temperature_celsius", 40.0)),
         ReadingRule("cold", "info", below("temperature_celsius", 0.0)),
         ReadingRule("range", "warning", outside_range("temperature_celsius")),
@@ -133,6 +132,11 @@ def leaving(flagged: DataFrame, reader: Reader) -> dict[str, list[Row]]:
         ReadingRule("fault", "warning", has_status(["fault", "error"])),
         *[ReadingRule(f"of_{name}", "info", above("humidity_percent", 76.0), scope) for name, scope in SCOPES.items()],
     ]
+
+
+@pytest.fixture(scope="module")
+def leaving(flagged: DataFrame, reader: Reader, rules: list[ReadingRule]) -> dict[str, list[Row]]:
+    """By message what leaves of it, in order."""
     rows = route_records(flagged, reader.registry, reader.rules, rules, DESTINATIONS).collect()
     names, found = list(MESSAGES), {name: [] for name in MESSAGES}  # type: dict[str, list[Row]]
     for row in rows:
@@ -150,6 +154,15 @@ def _offset_of(row: Row) -> int:
 
 def signals_of(rows: list[Row]) -> list[Signal]:
     return [decode_signal(bytes(row["value"])) for row in rows if row["topic"] == "alerts"]
+
+
+def test_signals_alone_are_those_that_leave_beside_the_rest(
+    flagged: DataFrame, reader: Reader, rules: list[ReadingRule], leaving: dict[str, list[Row]]
+) -> None:
+    alone = route_records(flagged, reader.registry, reader.rules, rules, DESTINATIONS, signals_only=True).collect()
+    among = [row for rows in leaving.values() for row in rows if row["topic"] == "alerts"]
+    assert len(among) > 5
+    assert sorted(alone) == sorted(among)
 
 
 def test_in_one_step_every_known_message_comes_out_as_in_silvers_two(spark: SparkSession, reader: Reader) -> None:
