@@ -21,6 +21,7 @@ from tests.spark_options import JAVA_OPTIONS
 # By the fixture whose making takes long, the files that share it.
 _GROUPS = {
     "scenes": ("tests/streaming/crash/test_kill_at_points.py", "tests/streaming/test_crash_points.py"),
+    "backlog": ("tests/streaming/crash/test_random_kills.py",),
     "small_lake": (
         "tests/integration/test_notebooks.py",
         "tests/streaming/test_audit.py",

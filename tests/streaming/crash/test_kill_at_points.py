@@ -20,7 +20,7 @@ from tests.streaming.crash.stages import STAGES, WHOLE
 pytestmark = pytest.mark.timeout(1800)
 
 POINTS = {str(point): point for stage in STAGES for point in stage.points()}
-# Each in the run that follows the death before it; the whole row takes minutes.
+# Each in the run that follows the death before it.
 IN_TURN = (
     "whole: after bronze's offsets/N",
     "whole: after files of bronze.events",
@@ -29,8 +29,6 @@ IN_TURN = (
     "whole: after the commit of silver.readings",
     "whole: after the commit of gold.readings_1min",
 )
-# Those between which and the next step most time lies: neither has to be tried twice.
-FEW = (IN_TURN[0], IN_TURN[4])
 # Most windows are tens of milliseconds wide; a file bears its temporary name for one or two.
 ATTEMPTS, ATTEMPTS_INSIDE = 4, 12
 
@@ -68,10 +66,7 @@ def test_after_a_death_the_same_command_finishes_the_work(scenes: Scenes, point:
     assert_finished(command, point.stage.scene, scenes)
 
 
-@pytest.mark.parametrize("names", [FEW, pytest.param(IN_TURN, marks=pytest.mark.soak)], ids=["two", "six"])
-def test_a_run_that_dies_several_times_on_its_way_finishes_the_work(
-    scenes: Scenes, tmp_path: Path, names: tuple[str, ...]
-) -> None:
+def test_a_run_that_dies_six_times_on_its_way_finishes_the_work(scenes: Scenes, tmp_path: Path) -> None:
     points = {str(point): point for point in WHOLE.points()}
-    command = run_killed_at([points[name] for name in names], scenes, tmp_path)
+    command = run_killed_at([points[name] for name in IN_TURN], scenes, tmp_path)
     assert_finished(command, WHOLE.scene, scenes)
