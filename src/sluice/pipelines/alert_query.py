@@ -107,9 +107,7 @@ class AlertQueries:
             trigger = rows.sparkSession._jvm.org.apache.spark.sql.streaming.Trigger  # type: ignore[union-attr]
             writer._jwrite.trigger(trigger.RealTime(round(duration_seconds * 1000)))
         except (Py4JError, TypeError, AttributeError) as error:
-            raise RealTimeUnavailable(
-                f"this Spark has no real-time mode ({type(error).__name__})", USE_MICRO
-            ) from None
+            raise RealTimeUnavailable(f"this Spark has no real-time mode ({type(error).__name__})", USE_MICRO) from None
         return writer.start()
 
 

@@ -12,11 +12,12 @@ from deltalake import DeltaTable
 
 from sluice.embedded.broker import running_broker
 from sluice.errors import SluiceError
-from sluice.schemas import BRONZE_EVENTS, LAYERS, UPSTREAM, Table
+from sluice.schemas import BRONZE_EVENTS, LAYERS, UPSTREAM
 from sluice.serving.lake import OpenLake
 from sluice.serving.promotions import CLOSED, GATED_LAYERS, Hold, open_holds, read_breaker, read_history
 from sluice.settings import Settings
 from sluice.sources.kafka import end_offsets, resolve_bootstrap
+from sluice.tables.changes import unread_rows
 from sluice.tables.checkpoints import delta_version, kafka_offsets
 from sluice.tables.lake import Lake, Owner, layer_owner
 
@@ -170,7 +171,8 @@ def _bronze_lag(lake: Lake, topic: str, ends: dict[int, int] | None) -> tuple[in
     waiting = sum(max(0, end - read.get(partition, 0)) for partition, end in ends.items())
     if not waiting:
         return 0, 0.0
-    landed = _history(lake, BRONZE_EVENTS, 1)
+    has_table = lake.has_table(BRONZE_EVENTS)
+    landed = DeltaTable(lake.table_path(BRONZE_EVENTS)).history(1) if has_table else []
     return waiting, round(time.time() - landed[0]["timestamp"] / 1000, 1) if landed else None
 
 
@@ -180,24 +182,8 @@ def _delta_lag(lake: Lake, layer: str) -> tuple[int | None, float | None]:
         return 0, 0.0
     read = delta_version(lake.checkpoint_path(layer))
     newest = DeltaTable(lake.table_path(upstream)).version()
-    unread = newest - (-1 if read is None else read)
-    if unread <= 0:
-        return 0, 0.0
-    commits = [commit for commit in _history(lake, upstream, unread) if _rows(commit)]
-    if not commits:
-        return 0, 0.0
-    oldest = min(commit["timestamp"] for commit in commits)
-    return sum(map(_rows, commits)), round(time.time() - oldest / 1000, 1)
-
-
-def _history(lake: Lake, table: Table, commits: int) -> list[dict[str, Any]]:
-    if not lake.has_table(table):
-        return []
-    return DeltaTable(lake.table_path(table)).history(commits)
-
-
-def _rows(commit: dict[str, Any]) -> int:
-    return int((commit.get("operationMetrics") or {}).get("numOutputRows", 0) or 0)
+    found = unread_rows(lake, upstream, -1 if read is None else read, newest)
+    return found.rows, round(time.time() - found.since, 1) if found.since else 0.0
 
 
 def _last_promotion(lake: OpenLake, layer: str) -> tuple[str | None, str | None]:

@@ -82,6 +82,41 @@ def next_with_rows(lake: Lake, table: Table, version: int, newest: int) -> int:
     return max(version, newest + 1)
 
 
+class Unread(NamedTuple):
+    """What the versions of a table after one, up to another, appended.
+
+    Attributes:
+        since: when the first of them was committed, in seconds since 1970; None of no rows.
+    """
+
+    rows: int
+    since: float | None
+
+
+def unread_rows(lake: Lake, table: Table, after: int, upto: int) -> Unread:
+    """Counted from the files that the commits name: not every writer tells the rows in its commit's metrics.
+
+    A commit that also takes files away adds no row; one that is gone from the log is not counted.
+    """
+    rows, moments = 0, []
+    for version in range(after + 1, upto + 1):
+        folder = Path(lake.table_path(table))
+        try:
+            actions = list(_actions(folder / "_delta_log", version))
+        except FileNotFoundError:
+            continue
+        added = sum(_rows_in(folder, action["add"]) for action in actions if "add" in action)
+        if added and not any("remove" in action for action in actions):
+            rows += added
+            moments += [action["commitInfo"]["timestamp"] / 1000 for action in actions if "commitInfo" in action]
+    return Unread(rows, min(moments, default=None))
+
+
+def _rows_in(folder: Path, file: dict[str, Any]) -> int:
+    told = json.loads(file.get("stats") or "{}").get("numRecords")
+    return int(pa.parquet.read_metadata(folder / unquote(file["path"])).num_rows if told is None else told)
+
+
 class NetFiles(NamedTuple):
     """The files by which two versions of a table differ, each in a fixed order."""
 

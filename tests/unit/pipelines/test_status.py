@@ -99,3 +99,14 @@ def test_the_command_names_the_hold_and_exits_1(
     assert lines[4].split()[-4:] == ["closed", "2", "(30.0", "h)"]
     assert "silver held since" in lines[-1]
     assert "sluice gate show p1" in lines[-1]
+
+
+def test_what_silver_has_not_read_is_its_lag_though_its_writer_tells_no_counts(tmp_path: Path) -> None:
+    lake = build_lake(tmp_path / "lake", {"bronze.events": [bronze(1), bronze(2)]})
+
+    status = status_of(lake)
+
+    silver = next(layer for layer in status.layers if layer.layer == "silver")
+    assert silver.lag_rows == 2
+    assert silver.lag_seconds is not None
+    assert "silver behind and not running (sluice run)" in status.complaints

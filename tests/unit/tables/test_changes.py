@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from sluice.schemas import SILVER_DUPLICATES, SILVER_READINGS
-from sluice.tables.changes import NetFiles, appended_files, changed_days, files_at, net_files
+from sluice.tables.changes import NetFiles, Unread, appended_files, changed_days, files_at, net_files, unread_rows
 from sluice.tables.lake import Lake
 
 FIRST = datetime(2024, 1, 1, 23, 59, 59, 999_999, tzinfo=timezone.utc)
@@ -138,3 +139,28 @@ def test_the_difference_of_versions_is_not_told_without_their_commits_and_files(
     for file in folder.rglob("event_date=2024-01-02/*.parquet"):
         file.unlink()
     assert net_files(folder, 0, 1) is None
+
+
+def test_unread_rows_are_those_that_later_commits_appended_whatever_their_writer_tells(lake: Lake) -> None:
+    for number in range(3):
+        write(lake, FIRST, FIRST + timedelta(days=number))
+    table = DeltaTable(lake.table_path(SILVER_DUPLICATES))
+    assert all("numOutputRows" not in (each.get("operationMetrics") or {}) for each in table.history())
+    since = min(each["timestamp"] for each in table.history(2)) / 1000
+    assert unread_rows(lake, SILVER_DUPLICATES, 0, 2) == Unread(4, since)
+    assert unread_rows(lake, SILVER_DUPLICATES, 2, 2) == Unread(0, None)
+    table.optimize.compact()
+    assert unread_rows(lake, SILVER_DUPLICATES, 0, table.version()) == Unread(4, since)
+    (Path(lake.table_path(SILVER_DUPLICATES)) / "_delta_log" / f"{1:020d}.json").unlink()
+    assert unread_rows(lake, SILVER_DUPLICATES, 0, 2).rows == 2
+
+
+def test_unread_rows_of_a_file_without_statistics_are_told_by_the_file(lake: Lake) -> None:
+    write(lake, FIRST, FIRST)
+    log = Path(lake.table_path(SILVER_DUPLICATES)) / "_delta_log" / f"{0:020d}.json"
+    actions = [json.loads(line) for line in log.read_text().splitlines()]
+    for action in actions:
+        if "add" in action:
+            del action["add"]["stats"]
+    log.write_text("\n".join(map(json.dumps, actions)))
+    assert unread_rows(lake, SILVER_DUPLICATES, -1, 0).rows == 2
