@@ -1,7 +1,7 @@
 """How long it takes from a reading to its alert signal, with the lakehouse beside it and without.
 
 `python -m benchmarks alerts` compares both modes at 1,000 readings a second. `python -m benchmarks.alerts` takes
-options: `--rate`, `--seconds`, `--mode`, `--duration`, `--beside`, `--share`, `--warm-up`.
+options: `--rate`, `--seconds`, `--mode`, `--duration`, `--one-query`, `--beside`, `--share`, `--warm-up`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Variant:
         rate: readings a second.
         seconds: of the sample, after as many of `warm_up_seconds`.
         duration_seconds: of a real-time batch.
+        overlap: whether a second query sends signals between two batches of the first.
         beside: whether `sluice run` works on the same topic meanwhile.
         share: of the readings that raise a signal.
     """
@@ -56,6 +57,7 @@ class Variant:
     seconds: float = 60.0
     mode: str = "real_time"
     duration_seconds: float = 60.0
+    overlap: bool = True
     beside: bool = False
     share: float = 0.1
     warm_up_seconds: float = 30.0
@@ -63,17 +65,24 @@ class Variant:
     @property
     def name(self) -> str:
         """For the table."""
-        how = f"{self.mode} {self.duration_seconds:g} s" if self.mode == "real_time" else self.mode
+        how = self.mode
+        if self.mode == "real_time":
+            how += f" {self.duration_seconds:g} s, {'two queries' if self.overlap else 'one query'}"
         return f"{how}, {self.rate:,}/s, {'with sluice run' if self.beside else 'alone'}"
 
 
 def run(folder: Path, events: int, runs: int) -> list[Series]:
-    """Measures both modes in turns."""
+    """Measures real-time mode with a second query and without, and micro-batches."""
     found = []
-    for number, mode in enumerate(("real_time", "micro")):
-        series = Series(Variant(mode=mode).name)
+    seconds = events / _RATE
+    variants = (
+        Variant(seconds=seconds),
+        Variant(seconds=seconds, overlap=False),
+        Variant(seconds=seconds, mode="micro"),
+    )
+    for number, variant in enumerate(variants):
+        series = Series(variant.name)
         for turn in range(runs):
-            variant = Variant(mode=mode, seconds=events / _RATE)
             began = time.monotonic()
             figures = measure(folder / f"{number}-{turn}", variant)
             series.add(time.monotonic() - began, **figures)
@@ -127,6 +136,7 @@ def _settings(folder: Path, variant: Variant) -> Settings:
         "alerts.path": str(folder / "alerts.yaml"),
         "alerts.mode": variant.mode,
         "alerts.duration_seconds": variant.duration_seconds,
+        "alerts.overlap": variant.overlap,
     }
     return load_settings(options=options, environment={})
 
@@ -139,6 +149,7 @@ def _sluice(folder: Path, settings: Settings, *arguments: str) -> Iterator[subpr
         "SLUICE_ALERTS__PATH": str(settings.alerts.path),
         "SLUICE_ALERTS__MODE": settings.alerts.mode,
         "SLUICE_ALERTS__DURATION_SECONDS": str(settings.alerts.duration_seconds),
+        "SLUICE_ALERTS__OVERLAP": str(settings.alerts.overlap).lower(),
     }
     command = [sys.executable, "-c", "from sluice.cli import main; main()", *arguments]
     with (folder / f"{'-'.join(arguments)}.log").open("ab") as log:
@@ -184,6 +195,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=known.seconds)
     parser.add_argument("--mode", choices=("real_time", "micro"), default=known.mode)
     parser.add_argument("--duration", type=float, default=known.duration_seconds, help="of a real-time batch, seconds")
+    parser.add_argument("--one-query", action="store_true", help="without alerts.overlap")
     parser.add_argument("--beside", action="store_true", help="with `sluice run` on the same topic")
     parser.add_argument("--share", type=float, default=known.share, help="of the readings that raise a signal")
     parser.add_argument("--warm-up", type=float, default=known.warm_up_seconds, help="seconds")
@@ -194,6 +206,7 @@ def main() -> int:
         seconds=given.seconds,
         mode=given.mode,
         duration_seconds=given.duration,
+        overlap=not given.one_query,
         beside=given.beside,
         share=given.share,
         warm_up_seconds=given.warm_up,
