@@ -111,6 +111,7 @@ def test_the_list_names_every_query_for_people_and_programs(capsys: pytest.Captu
         "ingest_lag",
         "late_arrivals",
         "latest_readings",
+        "minute_percentiles",
         "minutes",
         "open_holds",
         "out_of_range",
