@@ -6,8 +6,8 @@
 -- param until timestamp default null: the end, not included
 --
 -- A percentile is a value that was measured: the smallest that at least 50 % (95 %) of the minute's readings do not
--- exceed, as in gold.readings_1hour. Null where silver has other readings of the minute than gold has counted: gold is
--- behind, or a newer version of the minute is held.
+-- exceed, as in the tables of hours and days. Null where silver has other readings of the minute than gold has counted:
+-- gold is behind, or a newer version of the minute waits for a decision.
 WITH minutes AS (
     SELECT bucket, unit, reading_count, value_min, value_max
     FROM gold.readings_1min
@@ -39,7 +39,8 @@ ranked AS (
     SELECT
         bucket,
         count(measured_value) AS reading_count,
-        quantile_disc(measured_value, [0.5, 0.95]) AS percentiles
+        quantile_disc(measured_value, 0.5) AS value_p50,
+        quantile_disc(measured_value, 0.95) AS value_p95
     FROM measured
     GROUP BY bucket
 )
@@ -48,8 +49,8 @@ SELECT
     unit,
     reading_count,
     value_min,
-    percentiles[1] AS value_p50,
-    percentiles[2] AS value_p95,
+    value_p50,
+    value_p95,
     value_max
 FROM minutes
 LEFT JOIN ranked USING (bucket, reading_count)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sluice.errors import LakeMissing
+from sluice.errors import LakeMissing, QueryInvalid
+from sluice.serving.lake import open_lake
 
 from .lake_builder import append, ask, at, build_lake, minute, reading
 from .measured_minutes import HUMIDITY, PERCENTILES, POWER, READINGS, TEMPERATURE, VALUES, minutes_of
@@ -85,6 +86,11 @@ def test_only_the_days_asked_for_are_read(tmp_path: Path) -> None:
     ]
     with pytest.raises(LakeMissing, match="a file of the lake went away"):
         ask(lake, NAME)
+
+
+def test_it_reads_two_tables_so_a_version_of_one_is_refused(lake: Path) -> None:
+    with pytest.raises(QueryInvalid, match=r"the query reads 2: silver\.readings, gold\.readings_1min"):
+        open_lake(lake).ask(NAME, as_of=0)
 
 
 def test_of_empty_tables_the_answer_is_empty(tmp_path: Path) -> None:
