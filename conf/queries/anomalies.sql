@@ -8,6 +8,7 @@
 --
 -- The modified z-score of Iglewicz and Hoaglin (1993): 0.6745 * (mean - median) / MAD. Where more than half of the
 -- minutes have the median itself, MAD is 0 and the mean absolute deviation takes its place; where all have, none is odd.
+-- The means of minutes with equal readings differ by rounding, by up to about 1e-10 of their size: that is no deviation.
 WITH minutes AS (
     SELECT bucket, device_id, metric, unit, value_mean
     FROM gold.readings_1min
@@ -34,8 +35,8 @@ scored AS (
     SELECT
         *,
         CASE
-            WHEN mad > 0 THEN 0.6745 * (value_mean - value_median) / mad
-            WHEN mean_deviation > 0 THEN (value_mean - value_median) / (1.253314 * mean_deviation)
+            WHEN mad > 1e-9 * abs(value_median) THEN 0.6745 * (value_mean - value_median) / mad
+            WHEN mean_deviation > 1e-9 * abs(value_median) THEN (value_mean - value_median) / (1.253314 * mean_deviation)
         END AS score
     FROM minutes
     INNER JOIN spreads USING (device_id, metric)

@@ -1,11 +1,14 @@
 -- title: Version mix over time
--- about: How many events came in each schema version per day or hour of their event time, and from how many devices.
--- param every text default 'day': day, hour, week or month
+-- about: How many events came in each schema version per hour, day, week or month of their event time, and from how many devices.
+-- param every text default 'day': hour, day, week or month
 -- param since timestamp default null: the first event time
 -- param until timestamp default null: the end, not included
 WITH counted AS (
     SELECT
-        date_trunc($every, event_time)::TIMESTAMPTZ AS bucket,
+        CASE
+            WHEN lower($every) IN ('hour', 'day', 'week', 'month') THEN date_trunc($every, event_time)::TIMESTAMPTZ
+            ELSE error('every: give hour, day, week or month')
+        END AS bucket,
         schema_version,
         count(*) AS events,
         count(DISTINCT device_id) AS devices

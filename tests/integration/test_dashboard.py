@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from tests.unit.dashboard.lake import REGISTRY, latest, score
@@ -74,9 +75,15 @@ def hostile_lake(path: Path) -> None:
     )
 
 
-@pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """A dashboard that asks for a password, of a lake that is not there yet."""
+class Dashboard(NamedTuple):
+    address: str
+    lake: Path
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    """A dashboard that asks for a password, of a lake that is not there until the first test makes it."""
+    tmp_path = tmp_path_factory.mktemp("dashboard")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -102,7 +109,7 @@ def address(tmp_path: Path) -> Iterator[str]:
                 == f"dashboard of {tmp_path / 'lake'} at http://127.0.0.1:{port} with a password; Ctrl-C stops it\n"
             )
             wait_for(f"http://127.0.0.1:{port}/_stcore/health", process)
-            yield f"http://127.0.0.1:{port}"
+            yield Dashboard(f"http://127.0.0.1:{port}", tmp_path / "lake")
         finally:
             process.terminate()
             assert process.wait(20) == 0
@@ -147,14 +154,23 @@ def expect_to_fit(page: sync_api.Page, width: int) -> None:
     page.wait_for_function(fits, polling=100)
 
 
-def test_a_visitor_sees_the_lake_and_no_hostile_value_does_anything(address: str, tmp_path: Path) -> None:
-    expect = sync_api.expect
-    expect.set_options(timeout=_PATIENCE_MS)
+@contextlib.contextmanager
+def visiting() -> Iterator[sync_api.Page]:
+    """A page of a browser of its own, in Berlin."""
+    sync_api.expect.set_options(timeout=_PATIENCE_MS)
     with sync_api.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         context = browser.new_context(viewport={"width": 1280, "height": 900}, timezone_id="Europe/Berlin")
         page = context.new_page()
         page.set_default_timeout(_PATIENCE_MS)
+        yield page
+        browser.close()
+
+
+def test_a_visitor_sees_the_lake_and_no_hostile_value_does_anything(dashboard: Dashboard) -> None:
+    address, lake = dashboard
+    expect = sync_api.expect
+    with visiting() as page:
         asked: list[str] = []
         harm: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
@@ -165,7 +181,7 @@ def test_a_visitor_sees_the_lake_and_no_hostile_value_does_anything(address: str
         offer(page, "wrong")
         expect(page.get_by_text("That is not the password.")).to_be_visible()
         expect(page.get_by_text("no lake")).to_have_count(0)
-        nothing = page.get_by_text(f"There is no lake at {tmp_path / 'lake'}")
+        nothing = page.get_by_text(f"There is no lake at {lake}")
         while not nothing.count():
             # After a wrong password none is looked at for a second.
             with contextlib.suppress(sync_api.Error):
@@ -173,7 +189,7 @@ def test_a_visitor_sees_the_lake_and_no_hostile_value_does_anything(address: str
                 nothing.wait_for(timeout=5_000)
         expect(page.get_by_text("sluice demo", exact=True)).to_be_visible()
 
-        hostile_lake(tmp_path / "lake")
+        hostile_lake(lake)
         shown = {"events": "6.8", "devices": "6 / 7", "quality": "97.0", "alerts": "1", "held": "1"}
         for name, value in shown.items():
             expect(tile(page, name)).to_have_text(value)
@@ -197,10 +213,79 @@ def test_a_visitor_sees_the_lake_and_no_hostile_value_does_anything(address: str
             choose(page, "Device", printable(device))
             expect(page.get_by_text(f"Trends of {printable(device)}", exact=True)).to_be_visible()
             expect(page.locator(".js-plotly-plot")).to_have_count(3)
-        append(tmp_path / "lake", "gold.latest_readings", [latest(HOSTILE[-1], at("12:09:55"), metric="new")])
-        append(tmp_path / "lake", "silver.held", [held(9, "p1")])
+        append(lake, "gold.latest_readings", [latest(HOSTILE[-1], at("12:09:55"), metric="new")])
+        append(lake, "silver.held", [held(9, "p1")])
         expect(tile(page, "held")).to_have_text("2")
         assert page.evaluate("[window.hurt ?? 0, document.querySelectorAll('img[src=x]').length]") == [0, 0]
-        browser.close()
     assert harm == []
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def type_time(page: sync_api.Page, label: str, part: str, digits: str) -> None:
+    """Changes one part of a time, and closes the calendar, which covers what is below."""
+    page.get_by_role("spinbutton", name=f"{part}, {label} (UTC)").focus()
+    page.keyboard.type(digits)
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+
+
+def read_page(page: sync_api.Page) -> tuple[Any, Any, Any]:
+    """The time that each of the first two charts spans, the bars of the first, the readings in the hourly table."""
+    charts, bars, rows = page.evaluate(
+        """() => {
+            const charts = [...document.querySelectorAll('.js-plotly-plot')].slice(0, 2);
+            const rows = [...document.querySelectorAll('[data-testid=stDataFrame] tbody tr')];
+            const bars = charts[0]?.data?.[0];
+            return [
+                charts.map(each => (each.layout?.xaxis.range ?? []).map(time => time.slice(11, 16))),
+                [...bars?.x ?? []].map((time, place) => [time.slice(11, 16), bars.y[place]]),
+                rows.map(row => [...row.querySelectorAll('td')].map(cell => cell.innerText)),
+            ];
+        }"""
+    )
+    return charts, dict(bars), {row[1]: row[7] for row in rows}
+
+
+def expect_shown(page: sync_api.Page, since: str, until: str, bars: dict[str, int], readings: dict[str, str]) -> None:
+    """Fails unless charts and table, which are drawn one after the other, come to show this."""
+    expected = [[since, until]] * 2, bars, readings
+    patience = time.monotonic() + _PATIENCE_MS / 1000
+    while (shown := read_page(page)) != expected and time.monotonic() < patience:
+        page.wait_for_timeout(100)
+    assert shown == expected
+
+
+def test_a_visitor_chooses_from_when_to_when(dashboard: Dashboard) -> None:
+    expect = sync_api.expect
+    if not dashboard.lake.exists():
+        hostile_lake(dashboard.lake)
+    with visiting() as page:
+        page.goto(dashboard.address)
+        offer(page, SECRET)
+        expect(tile(page, "events")).to_have_text("6.8")
+        page.get_by_role("tab", name="Hourly").click()
+        # Each of the seven devices reports once a second; sensor-0001 is silent in the fifth minute.
+        minutes = {f"12:0{number}": 420 - 60 * (number == 4) for number in range(10)}
+        whole = "12:00", "12:10", minutes, {**{printable(device): "600" for device in DEVICES}, "sensor-0001": "540"}
+        expect_shown(page, *whole)
+
+        choose(page, "Time range", "Custom (UTC)")
+        type_time(page, "From", "minute", "03")
+        type_time(page, "Until", "minute", "06")
+
+        part = {each: minutes[each] for each in ("12:03", "12:04", "12:05")}
+        expect_shown(
+            page, "12:03", "12:06", part, {**{printable(device): "180" for device in DEVICES}, "sensor-0001": "120"}
+        )
+        expect(tile(page, "events")).to_have_text("6")
+
+        type_time(page, "Until", "hour", "11")
+
+        message = page.get_by_role("alert")
+        expect(message).to_have_text(
+            "The end must lie after the start. Until it does, the last hour of the data is shown."
+        )
+        expect_shown(page, *whole)
+        type_time(page, "Until", "hour", "12")
+        expect(message).to_have_count(0)
+        expect(tile(page, "events")).to_have_text("6")

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from sluice.api.asking import Question, Rows, arrow_columns, row_limit
+from sluice.api.minute_percentiles import add_percentiles
 from sluice.api.moments import DAY, SECOND
 from sluice.api.parameters import AggregatesOf
 from sluice.api.problems import wrong
@@ -75,6 +76,8 @@ def list_aggregates(question: Question, given: AggregatesOf) -> Rows:
     if table is None and given.interval != "minute":
         return as_rows(kind, _roll_up(question, wanted), since, until)
     page = read_page(asked.service.files, table, asked.snapshot.owners, wanted, question.deadline)
+    if given.percentiles and given.interval == "minute":
+        page = page._replace(rows=add_percentiles(question, page.rows))
     return as_rows(kind, page, since, until)
 
 

@@ -77,6 +77,13 @@ class AggregatesOf(PageOf):
     metric: Annotated[Text | None, Field(description="One metric only, e.g. temperature_celsius.")] = None
     since: Annotated[Time | None, Field(description="From this time on, RFC 3339; default: a day before until.")] = None
     until: Until = None
+    percentiles: Annotated[
+        bool,
+        Field(
+            description="Minutes with value_p50 and value_p95 too, exactly from their readings, which takes longer;"
+            " hours and days have them anyway."
+        ),
+    ] = False
 
 
 class QualityOf(PageOf):

@@ -67,7 +67,7 @@ ENDPOINTS = (
     Endpoint(
         *("aggregates", "Minutes, hours or days, in the order of bucket, device and metric", parameters.AggregatesOf),
         aggregates.list_aggregates,
-        tables=tuple(aggregates.TABLES_OF.values()),
+        tables=(*aggregates.TABLES_OF.values(), readings.TABLE),
     ),
     Endpoint(
         *("quality", "Quality scores, in the order of day, customer and device", parameters.QualityOf),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from sluice.api.owners import BEGINNING, Owners
 from sluice.api.snapshot import TableVersion
 from sluice.api.sorted_files import DEVICE, Places, SortedFile, SortedFiles
 from sluice.serving.files import DataFile
+from sluice.serving.merged_minutes import MINUTE_MICROS
 
 CUSTOMER, METRIC = "customer", "metric"
 # The first and last day that Python can tell.
@@ -109,6 +110,39 @@ def read_page(
             found.append(_Found(file, rows))
             times = np.concatenate([times, file.times[rows]])
     return _in_order(found, wanted)
+
+
+def read_spans(
+    files: SortedFiles,
+    table: TableVersion | None,
+    wanted: Wanted,
+    spans: Mapping[str, tuple[int, int]],
+    minutes: Places,
+    deadline: Deadline,
+) -> pa.Table:
+    """All rows of some minutes and devices, in no order.
+
+    Args:
+        table: None, a table that does not exist, has no rows.
+        wanted: of rows that name their customer; `limit` and `after` mean nothing here.
+        spans: by device, `[since, until)` in which the minutes lie, in microseconds.
+        minutes: their starts; rows of others are left out.
+
+    Raises:
+        Problem: 503, it took too long or a file went away.
+    """
+    parts = [wanted.columns.empty_table()]
+    for data_file in _candidates(table, wanted):
+        deadline.check()
+        file = files.get(data_file.path, wanted.time, wanted.loaded)
+        rows = np.concatenate([file.rows_of(device_id, *span) for device_id, span in spans.items()])
+        times = file.times[rows]
+        rows = rows[np.isin(times - times % MINUTE_MICROS, minutes)]
+        if wanted.customers is not None:
+            rows = _where_in(file, rows, CUSTOMER, sorted(wanted.customers))
+        if len(rows):
+            parts.append(_rows_of(_Found(file, rows), wanted.columns))
+    return pa.concat_tables(parts)
 
 
 def _candidates(table: TableVersion | None, wanted: Wanted) -> list[DataFile]:

@@ -17,6 +17,8 @@ from sluice.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from rich.console import Console
+    from rich.text import Text
 
     from sluice.serving.lake import OpenLake
     from sluice.serving.queries import Parameter, Query
@@ -240,13 +242,13 @@ def _print_table(columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -
     from rich.table import Table
     from rich.text import Text
 
-    from sluice.serving.values import cell, printable
+    from sluice.serving.values import printable, table_cell
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     kinds: list[type] = []
     texts = []
     for row in rows:
-        texts.append([Text(cell(value)) for value in row])
+        texts.append([Text(table_cell(value)) for value in row])
         kinds = [type(value) for value in row]
     for place, column in enumerate(columns):
         number = bool(kinds) and kinds[place] in (int, float)
@@ -257,4 +259,22 @@ def _print_table(columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -
     if not screen.is_terminal:
         # What is piped is not folded at the width of a screen that is not there.
         screen.width = _UNFOLDED
-    screen.print(table)
+    names = [printable(column) for column in columns]
+    if texts and len("  ".join(names)) > screen.width:
+        _print_records(screen, names, texts)
+    else:
+        screen.print(table)
+    if not texts:
+        progress_console().print("no rows")
+
+
+def _print_records(screen: Console, names: list[str], rows: list[list[Text]]) -> None:
+    """A line for each value: columns whose very names do not fit beside each other would be a few letters wide."""
+    from rich.text import Text
+
+    width = max(len(name) for name in names)
+    for place, row in enumerate(rows):
+        if place:
+            screen.print()
+        for name, text in zip(names, row, strict=True):
+            screen.print(Text.assemble((name.ljust(width), "bold"), "  ", text))

@@ -85,5 +85,5 @@ def _ask_for_range(freshness: Freshness) -> tuple[datetime, datetime]:
     start, end = (moment.replace(tzinfo=timezone.utc) for moment in (first, last))
     if start < end:
         return start, end
-    st.warning("The range ends before it begins; the last hour is shown.")
+    st.warning("The end must lie after the start. Until it does, the last hour of the data is shown.")
     return since, until

@@ -85,7 +85,6 @@ def find_percentiles(connection: duckdb.DuckDBPyConnection, minutes: int) -> Non
     connection.execute(_WIDE.format(**names))
     connection.execute(f"CREATE OR REPLACE TEMP TABLE percentiles AS {_LONG}")
     connection.execute(_UNEQUAL)
-    found = connection.execute("SELECT count(*) FROM unequal").fetchone()
-    if found and found[0]:
+    if connection.execute("SELECT count(*) FROM unequal").fetchall() != [(0,)]:
         connection.execute(f"DELETE FROM percentiles AS a USING unequal AS b WHERE {ON_KEY}")  # noqa: S608 (our own names)
         connection.execute(_COUNTED.format(**names))

@@ -15,6 +15,7 @@ while no job has created it; without any other the query fails and says which jo
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +33,12 @@ _PARAMETER = re.compile(
     r"(?:\s*:\s*(?P<about>.*))?"
 )
 _TYPES = ("text", "integer", "number", "boolean", "timestamp")
+_HINTS = {
+    "integer": "give a whole number, e.g. 24",
+    "number": "give a number, e.g. 2.5",
+    "boolean": "give true or false",
+    "timestamp": "give a time with its offset, e.g. 2026-01-31T12:00:00Z",
+}
 TABLES_BY_NAME = {table.full_name: table for table in TABLES}
 _BOOLEANS = {"true": True, "false": False}
 
@@ -162,15 +169,21 @@ def parse_parameter(name: str, kind: str, text: str, where: str = "--param") -> 
         if kind == "integer":
             return int(text)
         if kind == "number":
-            return float(text)
+            return _parse_number(text)
         if kind == "boolean":
             return _BOOLEANS[text.lower()]
         if kind == "timestamp":
             return _parse_moment(text)
     except (ValueError, KeyError):
-        example = ", e.g. 2026-01-31T12:00:00Z" if kind == "timestamp" else ""
-        raise QueryInvalid(f"{where}: {name} is {text!r}, not of type {kind}", f"give a {kind}{example}") from None
+        raise QueryInvalid(f"{where}: {name} is {text!r}, not of type {kind}", _HINTS[kind]) from None
     return text
+
+
+def _parse_number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("not finite")
+    return number
 
 
 def _parse_moment(text: str) -> datetime:
@@ -191,7 +204,7 @@ def parse_as_of(text: str) -> int | datetime:
     try:
         return _parse_moment(text)
     except ValueError:
-        hint = "give a number, or a time with its offset, e.g. 2026-01-31T12:00:00Z"
+        hint = f"give the number of a version, or {_HINTS['timestamp'].removeprefix('give ')}"
         raise QueryInvalid(f"--as-of: {text!r} is neither a version nor a time", hint) from None
 
 

@@ -33,6 +33,8 @@ _ROWS_AT_ONCE = 10_000
 _SHOW_TABLES = re.compile(r"\s*show\s+tables\s*;?\s*", re.IGNORECASE)
 _ALL_TABLES = "SELECT schema || '.' || name AS name FROM (SHOW ALL TABLES)"
 _UNKNOWN_TABLE = re.compile(r"Table with name (.+?) does not exist")
+# A value does not fit, which only the rows or the parameters can tell.
+_VALUES = (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException)
 # DuckDB 2 and, on Python 3.10, DuckDB 1.5.
 _FILE_GONE = re.compile(r"(reading the Arrow source failed|get_next failed\(\)): \w*(IO|FileNotFound)\w*")
 
@@ -175,6 +177,8 @@ def explain(error: Exception, text: str, catalogue: tuple[str, ...]) -> SluiceEr
     fact = printable(" ".join(fact.split()))
     if isinstance(error, duckdb.PermissionException):
         return QueryInvalid(fact, "queries read the lake's tables and nothing else")
+    if isinstance(error, _VALUES):
+        return QueryInvalid(fact, "give another value with --param; in SQL of your own try_cast gives null instead")
     return QueryInvalid(fact, "`sluice query --sql 'DESCRIBE silver.readings'` shows a table's columns")
 
 

@@ -101,6 +101,11 @@ def cell(value: object) -> str:
     return printable(json.dumps(simple, ensure_ascii=False))
 
 
+def table_cell(value: object) -> str:
+    """As `cell`, for eyes: of the digits of a float nine, so that 18.984249999999996 is 18.98425."""
+    return cell(float(f"{value:.9g}") if isinstance(value, float) else value)
+
+
 def to_json(value: object) -> str:
     r"""One JSON document whose strings keep every character, the dangerous ones as `\u001b` escapes."""
     return _NON_ASCII_OR_CONTROL.sub(_json_escaped, json.dumps(value, ensure_ascii=False))

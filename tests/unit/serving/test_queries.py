@@ -88,6 +88,8 @@ def test_given_values_are_typed_and_others_take_their_defaults() -> None:
         ({"needed": "x", "nix": "1"}, "query q has no parameter 'nix'"),
         ({"needed": "x", "count": "1.5"}, "--param: count is '1.5', not of type integer"),
         ({"needed": "x", "share": "much"}, "--param: share is 'much', not of type number"),
+        ({"needed": "x", "share": "nan"}, "--param: share is 'nan', not of type number"),
+        ({"needed": "x", "share": "-inf"}, "--param: share is '-inf', not of type number"),
         ({"needed": "x", "open": "yes"}, "--param: open is 'yes', not of type boolean"),
         ({"needed": "x", "since": "yesterday"}, "--param: since is 'yesterday', not of type timestamp"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -43,6 +44,28 @@ def test_a_ready_made_query_prints_a_table(lake: Path, capsys: pytest.CaptureFix
         "device_id    readings  first_event_time      last_event_time",
         "sensor-0002         1  2026-03-01T12:00:05Z  2026-03-01T12:00:05Z",
     ]
+
+
+def test_a_table_without_rows_says_so_beside_the_answer(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["query", "device_last_hour", "--param", "device_id=sensor-9999"]
+
+    assert run_command(arguments) == 0
+    shown = capsys.readouterr()
+    assert shown.out.split()[:2] == ["event_time", "event_id"]
+    assert shown.err == "no rows\n"
+
+    assert run_command([*arguments, "--json"]) == 0
+    shown = capsys.readouterr()
+    assert (json.loads(shown.out), shown.err) == ([], "")
+
+
+def test_a_table_is_for_eyes_and_csv_and_json_have_every_digit(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = []
+    for how in ("table", "csv", "json"):
+        assert run_command(["query", "--sql", "SELECT 0.1::DOUBLE + 0.2::DOUBLE AS n", "--format", how]) == 0
+        shown.append("".join(capsys.readouterr().out.split()))
+
+    assert shown == ["n0.3", "n0.30000000000000004", '[{"n":0.30000000000000004}]']
 
 
 @pytest.mark.parametrize("how", [["--json"], ["--format", "json"]])
@@ -111,6 +134,7 @@ def test_the_list_names_every_query_for_people_and_programs(capsys: pytest.Captu
         "ingest_lag",
         "late_arrivals",
         "latest_readings",
+        "minute_percentiles",
         "minutes",
         "open_holds",
         "out_of_range",
@@ -153,6 +177,22 @@ def test_the_list_names_every_query_for_people_and_programs(capsys: pytest.Captu
         (["--sql", "DROP VIEW silver.readings"], 2, "sluice: DROP is not allowed: queries only read"),
         (["--sql", "FROM '/etc/passwd'"], 2, "sluice: there is no table /etc/passwd"),
         (["--sql", "SELECT status::INT FROM silver.readings"], 2, "sluice: Conversion Error: "),
+        (
+            ["version_mix_over_time", "--param", "every=fortnight"],
+            2,
+            "sluice: Invalid Input Error: every: give hour, day, week or month\n  next: give another value",
+        ),
+        (
+            ["completeness", "--param", "hours=ten"],
+            2,
+            "sluice: --param: hours is 'ten', not of type integer\n  next: give a whole number, e.g. 24\n",
+        ),
+        (
+            ["minutes", "--param", "since=2026-03-01T12:00:00"],
+            2,
+            "sluice: --param: since is '2026-03-01T12:00:00', not of type timestamp\n"
+            "  next: give a time with its offset, e.g. 2026-01-31T12:00:00Z\n",
+        ),
         (["minutes"], 3, "sluice: the lake has no table gold.readings_1min yet"),
         (["books", "--set", "lake.path=/nowhere"], 3, "sluice: there is no lake at /nowhere\n  next: start the jobs"),
         (["--sql", "SELECT 1", "--format", "xml"], 2, ""),
@@ -223,11 +263,36 @@ def test_a_reader_that_stops_early_is_no_error(lake: Path, options: str, reader:
     assert (done.returncode, done.stdout.strip(" "), done.stderr) == (0, read, "")
 
 
-def on_a_terminal(arguments: list[str]) -> str:
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (
+            43,
+            ["first_of_the_columns  second_of_the_columns", "e1                    valid", f"{'e2':<22}unknown_device"],
+        ),
+        (
+            42,
+            [
+                *("first_of_the_columns   e1", "second_of_the_columns  valid", ""),
+                *("first_of_the_columns   e2", "second_of_the_columns  unknown_device"),
+            ],
+        ),
+    ],
+)
+def test_where_the_columns_do_not_fit_each_value_has_a_line(lake: Path, columns: int, shown: list[str]) -> None:
+    sql = """SELECT event_id AS first_of_the_columns, quality_flag AS second_of_the_columns
+        FROM silver.readings ORDER BY event_id"""
+
+    text = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal(["query", "--sql", sql], columns))
+
+    assert [line.rstrip() for line in text.splitlines()] == shown
+
+
+def on_a_terminal(arguments: list[str], columns: int = 400) -> str:
     """What a person sees: the command's output on a pseudo-terminal."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-c", "from sluice.cli import main; main()", *arguments]
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "400"}
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns)}
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
     shown = b""

@@ -117,7 +117,7 @@ def test_ingest_lag_of_an_empty_table_is_unknown(tmp_path: Path) -> None:
     assert [(row["readings"], row["max_seconds"]) for row in answer] == [(0, None)] * 4
 
 
-@pytest.mark.parametrize("every", ["hour", "day"])
+@pytest.mark.parametrize("every", ["hour", "DAY"])
 def test_version_mix_over_time_has_shares_of_each_bucket(tmp_path: Path, every: str) -> None:
     dice = random.Random(11)
     rows = [

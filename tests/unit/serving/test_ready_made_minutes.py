@@ -212,7 +212,7 @@ def test_correlation_is_unknown_where_nothing_varies_and_survives_huge_values(tm
 def score(values: Sequence[float], value: float) -> float | None:
     middle = statistics.median(values)
     deviations = [abs(each - middle) for each in values]
-    mad, mean = statistics.median(deviations), statistics.fmean(deviations)
+    mad, mean = (round(each(deviations), 12) for each in (statistics.median, statistics.fmean))
     if mad:
         return 0.6745 * (value - middle) / mad
     return (value - middle) / (1.253314 * mean) if mean else None
@@ -224,6 +224,9 @@ def test_anomalies_are_scored_against_their_own_device_and_metric(tmp_path: Path
         # More than half have the median itself.
         "mostly_flat": [5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 9.0],
         "flat": [7.0] * 8,
+        # Equal readings whose means differ by rounding alone, and one minute that is another.
+        "rounded_flat": [0.3, 0.1 + 0.2, 0.3, 0.1 + 0.2, 0.3, 0.1 + 0.2, 0.3, 0.1 + 0.2],
+        "rounded": [36.5, *[36.6, 36.60000000000001] * 4],
         "wide": [1.0, 30.0, 12.0, 44.0, 25.0, 8.0, 19.0, 50.0],
     }
     rows = [
@@ -247,7 +250,7 @@ def test_anomalies_are_scored_against_their_own_device_and_metric(tmp_path: Path
         assert [(row["score"], row["bucket"], row["device_id"], row["value_mean"]) for row in answer] == [
             (pytest.approx(known), *rest) for known, *rest in expected
         ]
-    assert [row["device_id"] for row in ask(lake, "anomalies")] == ["spiky", "spiky", "mostly_flat"]
+    assert [row["device_id"] for row in ask(lake, "anomalies")] == ["spiky", "spiky", "rounded", "mostly_flat"]
 
 
 def test_a_device_is_silent_from_so_many_minutes_on_by_its_newest_metric(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from sluice.serving.values import cell, csv_lines, json_lines, plain, printable, to_json
+from sluice.serving.values import cell, csv_lines, json_lines, plain, printable, table_cell, to_json
 
 HOSTILE = "\x1b[31mred\x07 \x9b2J \u202eevil\u2028 [bold]x[/bold] \x7f\r\n\t\\"
 
@@ -71,6 +71,22 @@ def test_a_cell_is_one_line() -> None:
         r'["x\n", null]',
         '{"k": 1}',
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (18.984249999999996, "18.98425"),
+        (-1 / 3, "-0.333333333"),
+        (123456789.25, "123456789.0"),
+        (2.5e-300, "2.5e-300"),
+        (float("nan"), ""),
+        (1234567890123, "1234567890123"),
+        (None, ""),
+    ],
+)
+def test_a_table_shows_nine_digits_of_a_float_and_all_of_an_integer(value: object, shown: str) -> None:
+    assert table_cell(value) == shown
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
