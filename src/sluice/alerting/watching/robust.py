@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAD_TO_STANDARD_DEVIATION = 1.4826
+# Of the median: closer values are the same, since means of equal readings differ in their last digits.
+ROUNDING = 1e-9
 
 Times = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -25,7 +27,8 @@ def robust_scores(minutes: Times, values: Values, first: int, window_minutes: in
 
     Returns:
         One score for each value from `first` on; NaN where there are too few values, infinity where all values
-        before are the same and this one is another, 0 where this one is the same.
+        before are the same and this one is another, 0 where this one is the same. Values that differ by less than
+        ROUNDING of the median are the same.
     """
     begins = np.searchsorted(minutes, minutes - window_minutes)
     scores = np.full(len(values) - first, np.nan)
@@ -35,8 +38,8 @@ def robust_scores(minutes: Times, values: Values, first: int, window_minutes: in
             continue
         median = np.median(before)
         scale = MAD_TO_STANDARD_DEVIATION * np.median(np.abs(before - median))
-        distance = abs(values[place] - median)
-        scores[place - first] = distance / scale if scale > 0 else (np.inf if distance > 0 else 0.0)
+        distance, nothing = abs(values[place] - median), ROUNDING * abs(median)
+        scores[place - first] = distance / scale if scale > nothing else (np.inf if distance > nothing else 0.0)
     return scores
 
 
