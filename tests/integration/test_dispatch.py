@@ -23,7 +23,9 @@ from sluice.alerting.running import Dispatch
 from sluice.cli import run_command
 from sluice.embedded.broker import RunningBroker
 from sluice.errors import DispatcherReplaced, LayerLocked, TopicUnsuited
+from sluice.pipelines.alert_start import NAME as QUERY
 from sluice.sources.kafka_topics import OwnTopic, make_topics
+from sluice.tables.lake import Lake, own_layer
 
 SECRET = "whsec_" + "Q0FOQVJZ" * 4
 
@@ -240,6 +242,15 @@ def test_an_alert_that_another_has_replaced_since_is_logged_all_the_same(site: A
     site.run_once(with_log=False)
     site.run_once()
     assert [(row["status"], row["signal_count"]) for row in site.rows()] == [("resolved", 1), ("firing", 1)]
+
+
+def test_alerts_are_logged_while_the_alert_query_works_on_the_lake(site: AlertSite) -> None:
+    lake = Lake(site.settings.lake.path)
+    lake.prepare()
+    site.send(raised(0))
+    with own_layer(lake, QUERY):
+        site.run_once()
+    assert [row["subject"] for row in site.rows()] == ["d1"]
 
 
 def test_rules_over_tables_raise_and_what_is_back_within_its_limits_resolves(site: AlertSite) -> None:

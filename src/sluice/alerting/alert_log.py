@@ -22,7 +22,7 @@ from sluice.sources.kafka_consumer import GroupReader, Place, Record, group_read
 from sluice.tables.lake import Lake, own_layer
 
 logger = logging.getLogger("sluice")
-OWNER = "alerts"
+OWNER = "alert_log"
 GROUP = ".alert-log"
 _MOST_RECORDS = 10_000
 _LONGEST_PAUSE_SECONDS = 60.0

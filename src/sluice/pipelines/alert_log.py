@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 
@@ -10,6 +11,8 @@ from sluice.pipelines.driver import start_logging
 from sluice.pipelines.start import find_broker
 from sluice.settings import Settings
 from sluice.tables.lake import Lake
+
+_LOOK_SECONDS = 1.0
 
 
 def run_alert_log(settings: Settings, *, once: bool) -> None:
@@ -26,8 +29,17 @@ def run_alert_log(settings: Settings, *, once: bool) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        # spark-submit that is ended does not end the Python it has started.
+        threading.Thread(target=_stop_with, args=(os.getppid(), stop), daemon=True).start()
     log = AlertLog(settings, lake, lambda: open_log_reader(settings, find_broker(settings)), stop)
     log.run((lambda: ends) if once else (lambda: None), must_own=True)
+
+
+def _stop_with(parent: int, stop: threading.Event) -> None:
+    while os.getppid() == parent and not stop.wait(_LOOK_SECONDS):
+        pass
+    stop.set()
 
 
 def job_main() -> int:
