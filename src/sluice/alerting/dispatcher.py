@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 from sluice.alerting.acknowledgement import Acknowledgement, decode_message
 from sluice.alerting.configuration import AlertConfiguration
+from sluice.alerting.episodes import Episode, Episodes
 from sluice.alerting.signals import Signal
 from sluice.alerting.state import AlertState, Key, Remembered, Step, apply_acknowledgement, apply_signal, resolve_orphan
 from sluice.alerting.state_messages import decode_remembered, encode_notice, encode_remembered, key_bytes, notice_of
@@ -33,6 +34,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 EARLIEST = datetime(2000, 1, 1, tzinfo=timezone.utc)
 # Of a message that is refused, this much is kept.
 _MOST_BYTES = 262_144
+# Of the reason that is logged: what was refused may stand in it.
+_MOST_CHARACTERS = 200
 
 
 @dataclass
@@ -41,8 +44,9 @@ class Tally:
 
     signals: int = 0
     refused: int = 0
+    first_reason: str = ""
     changed: dict[Key, Remembered] = field(default_factory=dict)
-    notices: list[AlertState] = field(default_factory=list)
+    notices: list[tuple[AlertState, Episode]] = field(default_factory=list)
     letters: list[OutgoingRecord] = field(default_factory=list)
 
 
@@ -78,6 +82,7 @@ class Dispatcher:
         except BaseException:
             self._sender.close()
             raise
+        self._episodes = Episodes(self._known.values())
         self._resolve_orphans()
 
     def open_alerts(self) -> dict[Key, AlertState]:
@@ -119,9 +124,10 @@ class Dispatcher:
                 key, step = self._step(record, tally.changed)
             except (SignalInvalid, AlertUnknown) as error:
                 tally.refused += 1
+                tally.first_reason = tally.first_reason or error.message
                 tally.letters.append(_letter(record, error.message))
                 continue
-            _take(tally, key, step)
+            self._take(tally, key, step)
         return tally
 
     def _step(self, record: Record, changed: Mapping[Key, Remembered]) -> tuple[Key, Step]:
@@ -135,15 +141,25 @@ class Dispatcher:
         _require_possible(message, sent_at)
         return key, apply_signal(known, message, rule, sent_at, now)
 
+    def _take(self, tally: Tally, key: Key, step: Step) -> None:
+        if step.remembered is None:
+            return
+        tally.changed[key] = step.remembered
+        if step.notice is not None:
+            episode = self._episodes.after(step.notice)
+            tally.changed[key] = replace(step.remembered, episode_id=episode.episode_id)
+            tally.notices.append((step.notice, episode))
+
     def _commit(self, tally: Tally) -> None:
         alerts = self._settings.alerts
         outgoing = [
             (alerts.state_topic, OutgoingRecord(key_bytes(key), encode_remembered(known), []))
             for key, known in tally.changed.items()
         ]
-        for alert in tally.notices:
+        for alert, episode in tally.notices:
             rule = self._rules.get(alert.rule_id)
-            notice = notice_of(alert, tally.changed[alert.key].channels if rule is None else rule.channels)
+            channels = tally.changed[alert.key].channels if rule is None else rule.channels
+            notice = notice_of(alert, channels, episode)
             outgoing.append(
                 (self._settings.dispatch.notice_topic, OutgoingRecord(key_bytes(alert.key), encode_notice(notice), []))
             )
@@ -151,14 +167,14 @@ class Dispatcher:
         self._sender.commit(outgoing, self._reader.positions(), self._reader)
         self._known.update(tally.changed)
         if tally.notices or tally.refused:
-            _tell(tally)
+            _tell(tally, alerts.dead_letter_topic)
 
     def _resolve_orphans(self) -> None:
         """Resolves what no rule would ever clear."""
         tally = Tally()
         for key, known in self._known.items():
             if key[0] not in self._rules:
-                _take(tally, key, resolve_orphan(known, self._clock()))
+                self._take(tally, key, resolve_orphan(known, self._clock()))
         if tally.notices:
             self._commit(tally)
 
@@ -195,13 +211,6 @@ def read_state(settings: Settings, bootstrap_servers: str) -> dict[Key, Remember
     return known
 
 
-def _take(tally: Tally, key: Key, step: Step) -> None:
-    if step.remembered is not None:
-        tally.changed[key] = step.remembered
-    if step.notice is not None:
-        tally.notices.append(step.notice)
-
-
 def _require_possible(signal: Signal, sent_at: datetime) -> None:
     """Refuses an event time that no event is accepted with, or that lies after the record's own time."""
     if signal.event_time > sent_at + MOST_AHEAD:
@@ -229,9 +238,14 @@ def _letter(record: Record, reason: str) -> OutgoingRecord:
     return OutgoingRecord(key, value if value is not None or key is not None else b"", headers)
 
 
-def _tell(tally: Tally) -> None:
-    counts = {status: sum(1 for alert in tally.notices if alert.status == status) for status in ALERT_STATUSES}
+def _tell(tally: Tally, dead_letter_topic: str) -> None:
+    from sluice.serving.values import printable
+
+    counts = {status: sum(1 for alert, _ in tally.notices if alert.status == status) for status in ALERT_STATUSES}
     told = [f"{count:,} {status}" for status, count in counts.items() if count]
     if tally.refused:
-        told.append(f"{tally.refused:,} refused")
-    logger.info("alerts: %s messages: %s", f"{tally.signals:,}", ", ".join(told))
+        reason = printable(tally.first_reason)[:_MOST_CHARACTERS]
+        told.append(f"{tally.refused:,} refused, kept in {dead_letter_topic} (the first: {reason})")
+    logger.info(
+        "alerts: %s: %s", "one message" if tally.signals == 1 else f"{tally.signals:,} messages", ", ".join(told)
+    )

@@ -23,11 +23,13 @@ class Message:
     Attributes:
         notices: all it is about, in the order they came; at least one.
         most_listed: how many are told one by one.
+        over: ids of alerts that were resolved before it is delivered late; not of its content.
     """
 
     channel: str
     notices: tuple[Notice, ...]
     most_listed: int
+    over: frozenset[str] = frozenset()
 
     @property
     def message_id(self) -> str:

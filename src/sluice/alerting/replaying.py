@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from sluice.alerting.channels.channel import Channel, DeliveryFailed
 from sluice.alerting.channels.kinds import require_secrets
 from sluice.alerting.configuration import load_configuration
 from sluice.alerting.dead_letters import DeadLetterFile, Replayed, channels_with_letters
+from sluice.alerting.dispatcher import read_state
 from sluice.alerting.messages import Message
 from sluice.alerting.running import Dispatch
-from sluice.errors import UsageError
+from sluice.errors import SluiceError, UsageError
 
 logger = logging.getLogger("sluice")
 
 
 def replay_letters(dispatch: Dispatch, channel: str | None) -> dict[str, Replayed]:
     """Delivers each message that was given up once more, with its id; by channel what came of it.
+
+    Where no broker answers it is not known which alerts are over since; then a warning is logged.
 
     Args:
         channel: only this one; None for all.
@@ -34,10 +38,11 @@ def replay_letters(dispatch: Dispatch, channel: str | None) -> dict[str, Replaye
     names = channels_with_letters(folder) if channel is None else [channel]
     wanted = {name: settings for name, settings in configuration.channels.items() if name in names}
     require_secrets(wanted)
+    open_ids = _open_ids(dispatch) if wanted else None
     outcome: dict[str, Replayed] = {}
     for name, opened in dispatch.open_channels(wanted).items():
         try:
-            outcome[name] = DeadLetterFile(folder, name).replay(_Told(name, opened))
+            outcome[name] = DeadLetterFile(folder, name).replay(_Told(name, opened, open_ids))
         finally:
             opened.close()
     for name in names:
@@ -46,16 +51,34 @@ def replay_letters(dispatch: Dispatch, channel: str | None) -> dict[str, Replaye
     return outcome
 
 
-class _Told:
-    """Delivers, and tells what fails."""
+def _open_ids(dispatch: Dispatch) -> frozenset[str] | None:
+    """The alerts that are open; None where that cannot be asked."""
+    try:
+        known = read_state(dispatch.settings, dispatch.find_broker())
+    except SluiceError as error:
+        logger.warning("which of the alerts are over is not known: %s", error.message)
+        return None
+    alerts = (remembered.alert for remembered in known.values())
+    return frozenset(alert.alert_id for alert in alerts if alert is not None and alert.is_open)
 
-    def __init__(self, name: str, channel: Channel) -> None:
+
+class _Told:
+    """Delivers, and tells what fails.
+
+    Args:
+        open_ids: the alerts that are open; None where that is not known.
+    """
+
+    def __init__(self, name: str, channel: Channel, open_ids: frozenset[str] | None) -> None:
         self._name = name
         self._channel = channel
+        self._open_ids = open_ids
 
     def __call__(self, message: Message) -> None:
+        ids = frozenset(notice.alert.alert_id for notice in message.notices)
+        over = frozenset() if self._open_ids is None else ids - self._open_ids
         try:
-            self._channel.deliver(message)
+            self._channel.deliver(replace(message, over=over))
         except DeliveryFailed as error:
             logger.warning("channel %s: %s: %s", self._name, message.message_id, error.message)
             raise

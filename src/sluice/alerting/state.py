@@ -84,6 +84,7 @@ class Remembered:
         cooldown_until: signals sent before it raise nothing; None after no resolution.
         held_back: the event time of the last signal that the cooldown kept from raising; it counts if sent again later.
         channels: that the alert was told to last; they are told of its end even if its rule is gone by then.
+        episode_id: of the alert's episode; see episodes.py.
     """
 
     seen_until: datetime
@@ -91,6 +92,7 @@ class Remembered:
     cooldown_until: datetime | None = None
     held_back: datetime | None = None
     channels: tuple[str, ...] = ()
+    episode_id: str | None = None
 
 
 @dataclass(frozen=True)

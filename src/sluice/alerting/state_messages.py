@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, get_type_hints
 
+from sluice.alerting.episodes import Episode
 from sluice.alerting.signals import time_text
 from sluice.alerting.state import AlertState, Key, Remembered
 from sluice.errors import SignalInvalid
@@ -25,17 +26,19 @@ class Notice:
         notice_id: a function of the alert and its status: there is one of each.
         channels: names of those it goes to.
         alert: as it was then.
+        episode: of its rule, after it.
     """
 
     notice_id: str
     channels: tuple[str, ...]
     alert: AlertState
+    episode: Episode
 
 
-def notice_of(alert: AlertState, channels: Sequence[str]) -> Notice:
+def notice_of(alert: AlertState, channels: Sequence[str], episode: Episode) -> Notice:
     """The notice of an alert whose status has changed."""
     digest = hashlib.sha256(_SEPARATOR.join((alert.alert_id, alert.status)).encode()).hexdigest()
-    return Notice(f"no-{digest[:24]}", tuple(channels), alert)
+    return Notice(f"no-{digest[:24]}", tuple(channels), alert, episode)
 
 
 def key_bytes(key: Key) -> bytes:
@@ -52,6 +55,7 @@ def encode_remembered(remembered: Remembered) -> bytes:
         "held_back": None if held_back is None else time_text(held_back),
         "alert": None if alert is None else alert_as_json(alert),
         "channels": list(remembered.channels),
+        "episode_id": remembered.episode_id,
     }
     return json.dumps(content).encode()
 
@@ -74,6 +78,7 @@ def decode_remembered(key: bytes | None, value: bytes | None) -> tuple[Key, Reme
             None if pause is None else _moment(pause),
             None if held_back is None else _moment(held_back),
             tuple(str(name) for name in content["channels"]),
+            content.get("episode_id"),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SignalInvalid(f"no state of an alert: {type(error).__name__} {error}") from None
@@ -88,7 +93,8 @@ def encode_notice(notice: Notice) -> bytes:
 def notice_as_json(notice: Notice) -> dict[str, Any]:
     """The notice as plain values."""
     alert = alert_as_json(notice.alert)
-    return {"notice_id": notice.notice_id, "channels": list(notice.channels), "alert": alert}
+    episode = asdict(notice.episode)
+    return {"notice_id": notice.notice_id, "channels": list(notice.channels), "alert": alert, "episode": episode}
 
 
 def decode_notice(value: bytes | None) -> Notice:
@@ -104,13 +110,16 @@ def decode_notice(value: bytes | None) -> Notice:
 
 
 def notice_from_json(content: Mapping[str, Any]) -> Notice:
-    """The notice in plain values.
+    """The notice in plain values; without an episode, as earlier versions wrote them, it is one of its own.
 
     Raises:
         ValueError, KeyError, TypeError: it is none.
     """
     channels = tuple(str(name) for name in content["channels"])
-    return Notice(str(content["notice_id"]), channels, alert_from_json(content["alert"]))
+    alert = alert_from_json(content["alert"])
+    told = content.get("episode") or {"episode_id": alert.alert_id, "open_count": int(alert.is_open)}
+    episode = Episode(str(told["episode_id"]), int(told["open_count"]))
+    return Notice(str(content["notice_id"]), channels, alert, episode)
 
 
 def alert_as_json(alert: AlertState) -> dict[str, Any]:

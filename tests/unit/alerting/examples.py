@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from sluice.alerting.episodes import Episode
 from sluice.alerting.messages import Message
 from sluice.alerting.rule_types import Threshold
 from sluice.alerting.signals import Signal, signal_id_of
@@ -58,9 +59,9 @@ def alert(number: int = 1, **odd: Any) -> AlertState:
     return AlertState(**{**known, **odd})
 
 
-def notice(number: int = 1, **odd: Any) -> Notice:
-    """The notice of such an alert, to the channel hook."""
-    return notice_of(alert(number, **odd), ["hook"])
+def notice(number: int = 1, *, open_count: int = 1, **odd: Any) -> Notice:
+    """The notice of such an alert, to the channel hook; others of its rule are open."""
+    return notice_of(alert(number, **odd), ["hook"], Episode("al-first", open_count))
 
 
 def message(*notices: Notice, most_listed: int = 20) -> Message:

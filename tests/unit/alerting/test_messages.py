@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.unit.alerting.examples import alert, message, notice
 
@@ -84,8 +85,31 @@ def test_an_alert_is_an_incident_by_its_id() -> None:
     assert fired["payload"]["source"] == "d1"
 
 
+def told(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(each["event_action"], each["dedup_key"]) for each in events]
+
+
 def test_incidents_beyond_those_listed_are_one_and_what_ends_has_always_its_event() -> None:
     notices = [notice(number) for number in range(100)] + [notice(number, status="resolved") for number in range(30)]
     events = events_of(message(*notices, most_listed=10))
     assert [each["event_action"] for each in events] == ["trigger"] * 10 + ["resolve"] * 30 + ["trigger"]
-    assert "90 of them have no incident" in events[-1]["payload"]["summary"]
+    assert events[-1]["payload"]["summary"] == "[critical] hot: 70 more alerts, listed by: sluice alerts ls"
+    assert events[-1]["dedup_key"] == "episode-al-first"
+
+
+def test_the_incident_of_many_ends_with_the_last_of_them_and_not_before() -> None:
+    storm = events_of(message(notice(1), notice(2, open_count=2), notice(3, open_count=3), most_listed=1))
+    assert told(storm) == [("trigger", alert(1).alert_id), ("trigger", "episode-al-first")]
+    ends = [message(notice(number, status="resolved", open_count=count)) for number, count in ((3, 2), (1, 1), (2, 0))]
+    assert [told(events_of(each)) for each in ends] == [
+        [("resolve", alert(3).alert_id)],
+        [("resolve", alert(1).alert_id)],
+        [("resolve", alert(2).alert_id), ("resolve", "episode-al-first")],
+    ]
+
+
+def test_what_fires_beyond_those_listed_and_ends_in_the_same_message_opens_nothing() -> None:
+    over = [notice(number, status="resolved", open_count=2 - number) for number in (1, 2)]
+    events = events_of(message(notice(1), notice(2, open_count=2), *over, most_listed=1))
+    assert ("trigger", "episode-al-first") not in told(events)
+    assert told(events)[-1] == ("resolve", "episode-al-first")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from collections.abc import Collection
 from typing import Any, Literal
 
 from sluice.alerting.channels.channel import DeliveryFailed
@@ -10,6 +12,7 @@ from sluice.alerting.http_delivery import Hook, HookSettings
 from sluice.alerting.messages import Message, alert_line
 from sluice.alerting.secret_sources import SecretSource
 from sluice.alerting.signals import time_text
+from sluice.alerting.state import AlertState
 from sluice.alerting.state_messages import Notice
 from sluice.alerting.targets import Resolve, resolve_host
 from sluice.errors import SecretMissing
@@ -33,7 +36,8 @@ class PagerDutySettings(HookSettings):
 class PagerDutyChannel:
     """Sends one event an alert, by whose id the receiver knows it again.
 
-    Where a message has more alerts than it lists, the rest that fire are one event together.
+    Where a message has more alerts than it lists, the rest that fire are one incident of their rule, which ends
+    with the last of the rule's alerts.
     """
 
     def __init__(self, settings: PagerDutySettings, resolve: Resolve = resolve_host) -> None:
@@ -66,18 +70,39 @@ class PagerDutyChannel:
 def events_of(message: Message) -> list[dict[str, Any]]:
     """The events of a message, without the routing key.
 
-    An alert that fires beyond those listed opens no incident of its own. What is acknowledged or resolved always has
-    its event: nothing else closes the incident.
+    An alert that fires beyond those listed opens no incident of its own, but one of its episode; one that is over
+    already opens none, since nothing would close it. What is acknowledged or resolved always has its event, and so has
+    the end of an episode.
     """
     listed = {notice.notice_id for notice in message.listed}
     told = [
         notice
         for notice in message.notices
-        if notice.notice_id in listed or notice.alert.status in (ALERT_ACKNOWLEDGED, ALERT_RESOLVED)
+        if notice.alert.status in (ALERT_ACKNOWLEDGED, ALERT_RESOLVED)
+        or (notice.notice_id in listed and notice.alert.alert_id not in message.over)
     ]
-    events = [_event(notice) for notice in told]
-    left_out = len(message.notices) - len(told)
-    return events if not left_out else [*events, _summary(message, left_out)]
+    return [*map(_event, told), *_episode_events(message, listed)]
+
+
+def _episode_events(message: Message, listed: Collection[str]) -> list[dict[str, Any]]:
+    """An event for each episode that is over, or of which alerts fire that have no incident of their own."""
+    resolved = {notice.alert.alert_id for notice in message.notices if notice.alert.status == ALERT_RESOLVED}
+    ended = resolved | message.over
+    beyond: dict[str, list[Notice]] = defaultdict(list)
+    open_counts: dict[str, int] = {}
+    for notice in message.notices:
+        name, alert = notice.episode.episode_id, notice.alert
+        open_counts[name] = notice.episode.open_count
+        if alert.status == ALERT_FIRING and notice.notice_id not in listed and alert.alert_id not in ended:
+            beyond[name].append(notice)
+    # Kept apart from the key of the alert that the episode began with.
+    keys = {name: f"episode-{name}" for name in open_counts}
+    over = [_resolve(keys[name]) for name, count in open_counts.items() if count == 0]
+    return [*over, *(_together(keys[name], notices) for name, notices in beyond.items())]
+
+
+def _resolve(key: str) -> dict[str, Any]:
+    return {"event_action": "resolve", "dedup_key": key}
 
 
 def _event(notice: Notice) -> dict[str, Any]:
@@ -94,17 +119,22 @@ def _event(notice: Notice) -> dict[str, Any]:
         "component": alert.rule_id,
         "custom_details": details,
     }
-    if alert.runbook:
-        event["links"] = [{"href": alert.runbook, "text": "runbook"}]
-    return event
+    return {**event, **_links(alert)}
 
 
-def _summary(message: Message, left_out: int) -> dict[str, Any]:
-    counts = {f"{count['rule_id']} {count['status']}": count["count"] for count in message.counts}
+def _together(key: str, notices: list[Notice]) -> dict[str, Any]:
+    """One incident for alerts of a rule that have none of their own."""
+    first = notices[0].alert
     payload = {
-        "summary": f"{message.title}; {left_out:,} of them have no incident of their own"[:_MOST_CHARACTERS],
+        "summary": f"[{first.severity}] {first.rule_id}: {len(notices):,} more alerts, listed by: sluice alerts ls",
         "source": "sluice",
-        "severity": _SEVERITIES.get(message.severity, "error"),
-        "custom_details": counts,
+        "severity": _SEVERITIES.get(first.severity, "error"),
+        "timestamp": time_text(min(notice.alert.first_event_time for notice in notices)),
+        "component": first.rule_id,
+        "custom_details": {"rule": first.rule_id, "alerts": len(notices)},
     }
-    return {"event_action": "trigger", "dedup_key": message.message_id, "payload": payload}
+    return {"event_action": "trigger", "dedup_key": key, "payload": payload, **_links(first)}
+
+
+def _links(alert: AlertState) -> dict[str, Any]:
+    return {"links": [{"href": alert.runbook, "text": "runbook"}]} if alert.runbook else {}
