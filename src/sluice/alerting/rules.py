@@ -29,6 +29,9 @@ from sluice.errors import AlertRulesInvalid
 _RULE: TypeAdapter[AnyRule] = TypeAdapter(AnyRule)
 _TYPES = tuple(get_args(rule.model_fields["type"].annotation)[0] for rule in get_args(get_args(AnyRule)[0]))
 
+# What pydantic says in words of programmers.
+_TOLD = {"extra_forbidden": "there is no such key", "missing": "the key is missing"}
+
 
 def parse_rules(
     entries: Any, channels: Mapping[str, object], origin: str, metrics: Sequence[str] = KNOWN_METRICS
@@ -79,5 +82,6 @@ def describe(error: ValidationError) -> str:
     for problem in error.errors(include_url=False):
         # The first part is the rule's type, by which its form was chosen.
         key = ".".join(str(part) for part in problem["loc"][1:])
-        facts.append(f"{key}: {problem['msg']}" if key else problem["msg"])
+        told = _TOLD.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+        facts.append(f"{key}: {told}" if key else told)
     return "; ".join(facts)
