@@ -49,11 +49,14 @@ class Site:
         signals: by signal_id how often it came.
         processed, refused: by (partition, offset) how often it came.
         codes: of refused records.
+        duration_seconds: of a real-time batch. By default nothing is written down before a kill; and on a machine so
+            busy that starting a batch takes longer than a short one lasts, none would read anything.
     """
 
     broker: RunningBroker
     folder: Path
     topics: dict[str, str]
+    duration_seconds: int = 60
     signals: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     processed: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
     refused: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
@@ -72,9 +75,7 @@ class Site:
             "alerts__processed_topic": self.topics["processed"],
             "alerts__dead_letter_topic": self.topics["dlq"],
             "alerts__state_topic": self.topics["state"],
-            # Nothing is written down before the kill; and on a machine so busy that starting a batch takes longer than
-            # a short one lasts, none would read anything.
-            "alerts__duration_seconds": 60,
+            "alerts__duration_seconds": self.duration_seconds,
             "alerts__driver_memory_megabytes": 1024,
         }
 
@@ -145,8 +146,13 @@ class Site:
 
 @pytest.fixture
 def site(broker: RunningBroker, tmp_path: Path) -> Site:
+    return open_site(broker, tmp_path)
+
+
+def open_site(broker: RunningBroker, folder: Path, duration_seconds: int = 60) -> Site:
+    """A place on a broker, its topics made."""
     made = {name: new_topic(broker, 2, name) for name in ("raw", "alerts", "processed", "dlq")}
-    return Site(broker, tmp_path, {**made, "state": f"state.{tmp_path.name}"})
+    return Site(broker, folder, {**made, "state": f"state.{folder.name}"}, duration_seconds)
 
 
 def hot(number: int) -> tuple[bytes, bytes]:
