@@ -1,6 +1,7 @@
 """iot.raw to iot.processed, iot.alerts and iot.dlq within milliseconds, in Spark's real-time mode.
 
-From the project's folder, after `make setup`, with two slots for each partition of the topic (one with alerts.overlap: false), and one more:
+From the project's folder, after `make setup`, with two slots for each partition of the topic (one with
+`alerts.overlap: false`), and one more:
 
     PYSPARK_PYTHON=.venv/bin/python .venv/bin/spark-submit --master 'local[9]' \\
         --properties-file conf/spark-defaults.conf jobs/alerts.py
