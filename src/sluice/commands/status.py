@@ -54,7 +54,6 @@ def _print_status(status: Status) -> None:
         "last verdict",
         "breaker",
         "open holds",
-        "oldest",
     ):
         table.add_column(name, justify="right" if name.startswith(("lag", "pid", "open")) else "left")
     for layer in status.layers:
@@ -63,6 +62,10 @@ def _print_status(status: Status) -> None:
         # What is piped is not folded at the width of a screen that is not there.
         out.width = _UNFOLDED
     out.print(table)
+    beside = (
+        f"{each.name} {f'running, pid {each.pid}' if each.running else 'not running'}" for each in status.processes
+    )
+    out.print(f"beside  {'; '.join(beside)}", markup=False)
     if not status.is_well:
         out.print(printable("not well: " + "; ".join(status.complaints)), markup=False)
 

@@ -62,6 +62,7 @@ def run_alerts(settings: Settings) -> None:
     stop = StopSignal()
     with own_layer(lake, NAME), stop.installed():
         topic = prepare_topics(settings, lake, bootstrap_servers)
+        logger.info("%s: starting Spark for %s, which takes some seconds", NAME, topic.name)
         from sluice.pipelines.alert_query import readers_of
         from sluice.session import open_session
 

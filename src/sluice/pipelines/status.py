@@ -10,8 +10,11 @@ from typing import Any
 
 from deltalake import DeltaTable
 
+from sluice.alerting.alert_log import OWNER as ALERT_LOG
+from sluice.alerting.running import OWNER as DISPATCH
 from sluice.embedded.broker import running_broker
 from sluice.errors import SluiceError
+from sluice.pipelines.alert_start import NAME as ALERT_QUERY
 from sluice.schemas import BRONZE_EVENTS, LAYERS, UPSTREAM
 from sluice.serving.lake import OpenLake
 from sluice.serving.promotions import CLOSED, GATED_LAYERS, Hold, open_holds, read_breaker, read_history
@@ -65,8 +68,18 @@ class LayerStatus:
 
 
 @dataclass(frozen=True)
+class ProcessStatus:
+    """A process that works beside the layers, and whether one holds its lock; nobody complains if none does."""
+
+    name: str
+    running: bool
+    pid: int | None
+    host: str | None
+
+
+@dataclass(frozen=True)
 class Status:
-    """Broker and layers.
+    """Broker, layers and what works beside them.
 
     Attributes:
         notice_after_hours: a hold older than this is a complaint.
@@ -75,6 +88,7 @@ class Status:
     lake: str
     broker: BrokerStatus
     layers: tuple[LayerStatus, ...]
+    processes: tuple[ProcessStatus, ...]
     notice_after_hours: float
 
     @property
@@ -99,8 +113,9 @@ class Status:
                 yield f"{layer.layer} held since {layer.oldest_hold_at}: sluice gate show {layer.oldest_hold}"
 
     def as_json(self) -> dict[str, Any]:
-        """The same as plain values, `layers` by name."""
+        """The same as plain values, `layers` and `processes` by name."""
         content = asdict(self)
+        content["processes"] = {process.name: asdict(process) for process in self.processes}
         content["layers"] = {layer.layer: asdict(layer) for layer in self.layers}
         return {**content, "well": self.is_well, "complaints": self.complaints}
 
@@ -119,7 +134,8 @@ def read_status(settings: Settings) -> Status:
     layers = tuple(
         _read_layer(lake, layer, _last_promotion(opened, layer), settings.kafka.topic, ends, holds) for layer in LAYERS
     )
-    return Status(str(lake.path), broker, layers, settings.gate.notice_after_hours)
+    processes = tuple(_read_process(lake, name) for name in (ALERT_QUERY, DISPATCH, ALERT_LOG))
+    return Status(str(lake.path), broker, layers, processes, settings.gate.notice_after_hours)
 
 
 def _read_broker(settings: Settings) -> tuple[BrokerStatus, dict[int, int] | None]:
@@ -132,6 +148,11 @@ def _read_broker(settings: Settings) -> tuple[BrokerStatus, dict[int, int] | Non
     except SluiceError as error:
         return BrokerStatus(address, is_embedded, topic, False, error.message), None
     return BrokerStatus(address, is_embedded, topic, True, None), ends
+
+
+def _read_process(lake: Lake, name: str) -> ProcessStatus:
+    owner = layer_owner(lake, name)
+    return ProcessStatus(name, owner is not None, owner.pid if owner else None, owner.host if owner else None)
 
 
 def _read_layer(

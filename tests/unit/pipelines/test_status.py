@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.unit.serving.lake_builder import at, bronze, build_lake, held, minute
 from sluice.cli import run_command
 from sluice.pipelines.status import Status, read_status
 from sluice.settings import load_settings
+from sluice.tables.lake import Lake, own_layer
 
 
 def status_of(lake: Path, **options: object) -> Status:
@@ -110,3 +112,17 @@ def test_what_silver_has_not_read_is_its_lag_though_its_writer_tells_no_counts(t
     assert silver.lag_rows == 2
     assert silver.lag_seconds is not None
     assert "silver behind and not running (sluice run)" in status.complaints
+
+
+def test_what_runs_beside_the_layers_is_told_and_no_complaint(lake: Path) -> None:
+    with own_layer(Lake(lake), "dispatch"):
+        status = status_of(lake)
+    processes = status.as_json()["processes"]
+
+    assert {name: each["running"] for name, each in processes.items()} == {
+        "alerts": False,
+        "dispatch": True,
+        "alert_log": False,
+    }
+    assert processes["dispatch"]["pid"] == os.getpid()
+    assert not any("dispatch" in text or "alert" in text for text in status.complaints)
