@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 DEVICES = 1000
 _STEP_SECONDS = 0.001
@@ -61,20 +61,20 @@ class Listener:
 
 def _listen(bootstrap_servers: str, topic: str, parent: Connection) -> None:
     options = {"bootstrap.servers": bootstrap_servers, "group.id": "latency", "enable.auto.commit": False}
-    consumer = Consumer({**options, "auto.offset.reset": "latest", "fetch.wait.max.ms": 500})
-    assigned: list[object] = []
-    consumer.subscribe([topic], on_assign=lambda *_: assigned.append(1))
+    consumer = Consumer({**options, "fetch.wait.max.ms": 500})
+    # Positions by number: "latest" is looked up a moment after the assignment, and what comes meanwhile is passed over.
+    partitions = [TopicPartition(topic, number) for number in consumer.list_topics(topic, 30).topics[topic].partitions]
+    ends = [(each, consumer.get_watermark_offsets(each, 30)[1]) for each in partitions]
+    consumer.assign([TopicPartition(topic, each.partition, end) for each, end in ends])
     found: dict[str, tuple[str, float]] = {}
-    told = False
+    parent.send("ready")
     while True:
-        for message in consumer.consume(500, 0.01):
-            now = time.time()
-            if message.error() is None:
-                signal = json.loads(message.value() or b"{}")
-                found.setdefault(signal["signal_id"], (signal["event_time"], now))
-        if assigned and not told:
-            parent.send("ready")
-            told = True
+        # One by one: asked for several, the consumer waits for them.
+        message = consumer.poll(0.01)
+        now = time.time()
+        if message is not None and message.error() is None:
+            signal = json.loads(message.value() or b"{}")
+            found.setdefault(signal["signal_id"], (signal["event_time"], now))
         if parent.poll():
             samples = [_sample(moment, read_at) for moment, read_at in found.values()]
             if (asked := parent.recv()) != "close":

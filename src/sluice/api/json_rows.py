@@ -21,15 +21,20 @@ def json_rows(table: pa.Table) -> bytes:
     """A JSON array with an object a row, in UTF-8."""
     if not table.num_rows:
         return b"[]"
+    rows = json_objects(table)
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows), ",")
+    return f"[{joined[0].as_py()}]".encode()
+
+
+def json_objects(table: pa.Table) -> pa.Array:
+    """Each row, of at least one, as a JSON object."""
     parts: list[pa.Array | str] = []
     for place, name in enumerate(table.column_names):
         column = table.column(name).combine_chunks()
         if isinstance(column, pa.ChunkedArray):
             column = column.combine_chunks()
         parts += [("{" if place == 0 else ",") + json.dumps(name) + ":", _texts(column)]
-    rows = pc.binary_join_element_wise(*parts, pa.repeat("}", table.num_rows), "")
-    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows), ",")
-    return f"[{joined[0].as_py()}]".encode()
+    return pc.binary_join_element_wise(*parts, pa.repeat("}", table.num_rows), "")
 
 
 def _texts(column: pa.Array) -> pa.Array | str:

@@ -91,7 +91,9 @@ def _check_keys(settings: ServeSettings, address: str) -> None:
 
 
 def _listen(family: socket.AddressFamily, address: str, settings: ServeSettings) -> socket.socket:
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio lets small answers leave at once (TCP_NODELAY) only where a socket says that it is TCP; else the second
+    # packet of an answer waits 40 ms for the client's delayed acknowledgement of the first.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((address, settings.port))

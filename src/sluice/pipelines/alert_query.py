@@ -29,17 +29,19 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming.query import StreamingQuery
 
 logger = logging.getLogger("sluice")
-# The second query's checkpoint, in the first one's; its batches are shorter by so much, so that boundaries that fell
-# together do not do so again. Spark takes no shorter batches than LEAST_SECONDS.
-OVERLAP, OVERLAP_SHARE, LEAST_SECONDS = "overlap", 0.8, 5.0
+# The second query's checkpoint, in the first one's.
+OVERLAP = "overlap"
 
 
 class AlertQueries:
     """The alert query, and beside it one that sends signals alone.
 
     Between two of its real-time batches a query reads nothing for a second or two. The second query's batches end at
-    other moments; it sends the same signals under the same ids, so a reader has each as soon as the first of both has
-    it. Nothing depends on the second: it remembers nothing, and always begins at the end of the topic.
+    other moments (alert_overlap.py); it sends the same signals under the same ids, so a reader has each as soon as the
+    first of both has it. Nothing depends on the second: it remembers nothing, and always begins at the topic's end.
+
+    Attributes:
+        readers: how many of both there are slots for, once the first was started.
 
     Raises:
         SuiteInvalid: Spark or Great Expectations does not take a row rule.
@@ -59,26 +61,27 @@ class AlertQueries:
         self._lake = Lake(settings.lake.path)
         self._reader = open_lone_reader(spark, settings, rulebook)
         self._rules = rules
+        self.readers = 1
 
-    def start(self, topic: LiveTopic) -> list[StreamingQuery]:
-        """Starts what the settings want, the query itself first.
+    def start(self, topic: LiveTopic) -> StreamingQuery:
+        """Starts the query itself.
 
         Raises:
             RealTimeUnavailable: there is no real-time mode, or not a task slot for each partition.
             CheckpointDamaged: where it began cannot be read.
         """
         alerts, checkpoint = self._settings.alerts, self._lake.checkpoint_path(NAME)
-        readers = readers_of(self._settings)
+        self.readers = readers_of(self._settings)
         if alerts.mode != MICRO:
-            readers = affordable_readers(self._spark, topic, readers)
+            self.readers = affordable_readers(self._spark, topic, self.readers)
         offsets = starting_offsets(checkpoint, topic.name, topic.partitions)
-        started = [self._start(self._outgoing(offsets), checkpoint, alerts.duration_seconds)]
-        if readers > 1:
-            again = checkpoint / OVERLAP
-            shutil.rmtree(again, ignore_errors=True)
-            duration = max(LEAST_SECONDS, OVERLAP_SHARE * alerts.duration_seconds)
-            started.append(self._start(self._outgoing("latest", signals_only=True), again, duration))
-        return started
+        return self._start(self._outgoing(offsets), checkpoint)
+
+    def start_second(self) -> StreamingQuery:
+        """Starts the one beside it, at the end of the topic."""
+        checkpoint = self._lake.checkpoint_path(NAME) / OVERLAP
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        return self._start(self._outgoing("latest", signals_only=True), checkpoint)
 
     def _outgoing(self, offsets: str, *, signals_only: bool = False) -> DataFrame:
         """The stream of what leaves, in OUTGOING_COLUMNS."""
@@ -94,7 +97,7 @@ class AlertQueries:
         registry, row_rules = reader.registry, reader.rules
         return route_records(flagged, registry, row_rules, self._rules, destinations, signals_only=signals_only)
 
-    def _start(self, rows: DataFrame, checkpoint: Path, duration_seconds: float) -> StreamingQuery:
+    def _start(self, rows: DataFrame, checkpoint: Path) -> StreamingQuery:
         """Starts one query that writes to Kafka."""
         alerts = self._settings.alerts
         options = sink_options(self._bootstrap_servers, self._settings.kafka.options)
@@ -105,7 +108,7 @@ class AlertQueries:
         try:
             # Not yet in PySpark's own writer.
             trigger = rows.sparkSession._jvm.org.apache.spark.sql.streaming.Trigger  # type: ignore[union-attr]
-            writer._jwrite.trigger(trigger.RealTime(round(duration_seconds * 1000)))
+            writer._jwrite.trigger(trigger.RealTime(round(alerts.duration_seconds * 1000)))
         except (Py4JError, TypeError, AttributeError) as error:
             raise RealTimeUnavailable(f"this Spark has no real-time mode ({type(error).__name__})", USE_MICRO) from None
         return writer.start()

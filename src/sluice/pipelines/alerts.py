@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sluice.alerting.configuration import load_configuration
 from sluice.errors import BrokerDown, RealTimeUnavailable, RecordsLost, SluiceError, StreamFailed
+from sluice.pipelines.alert_overlap import Overlap
 from sluice.pipelines.alert_rules import rules_of_readings
 from sluice.pipelines.alert_start import MICRO, NAME, REAL_TIME, USE_MICRO, anew, settle_start
 from sluice.pipelines.driver import StopSignal, start_logging
@@ -124,7 +125,8 @@ class AlertRun:
         self._bootstrap_servers = bootstrap_servers
         self._rulebook = rulebook
         self._rules = rules
-        self._queries: list[StreamingQuery] = []
+        self._query: StreamingQuery | None = None
+        self._overlap: Overlap | None = None
         self._patience = Patience(NAME)
         self._lake = Lake(settings.lake.path)
         self._tally = _Tally()
@@ -140,8 +142,8 @@ class AlertRun:
             if self._patience.is_waiting:
                 if self._patience.is_due:
                     self.start()
-            else:
-                self._look()
+            elif self._query:
+                self._look(self._query)
 
     def start(self) -> None:
         """Starts the query, unless the broker is away.
@@ -158,11 +160,13 @@ class AlertRun:
         from sluice.pipelines.alert_query import AlertQueries
 
         queries = AlertQueries(self._spark, self._settings, self._bootstrap_servers, self._rulebook, self._rules)
-        self._queries = queries.start(topic)
+        self._query = queries.start(topic)
+        if queries.readers > 1:
+            self._overlap = Overlap(queries.start_second, self._query, self._settings.alerts.duration_seconds)
         self._tally = _Tally()
         alerts = self._settings.alerts
         if alerts.mode == REAL_TIME:
-            again = ", two beside each other" if len(self._queries) > 1 else ""
+            again = ", two beside each other" if self._overlap else ""
             how = f"real-time mode, batches of {alerts.duration_seconds:g} s{again}"
         else:
             how = f"micro-batches every {alerts.micro_seconds:g} s, not in real-time mode"
@@ -170,14 +174,19 @@ class AlertRun:
 
     def close(self) -> None:
         """Stops what runs; what the running batch has read is read again at the next start."""
-        for query in self._queries:
-            query.stop()
-        self._queries = []
+        if self._overlap:
+            self._overlap.stop()
+        if self._query:
+            self._query.stop()
+        self._query, self._overlap = None, None
 
-    def _look(self) -> None:
-        failure = next(filter(None, (query.exception() for query in self._queries)), None)
+    def _look(self, query: StreamingQuery) -> None:
+        second = self._overlap.query if self._overlap else None
+        failure = query.exception() or (second.exception() if second else None)
         if failure is None:
-            self._tally.tell(self._queries[0])
+            self._tally.tell(query)
+            if self._overlap:
+                self._overlap.steer()
             return
         from sluice.pipelines.running import reason_of
 
