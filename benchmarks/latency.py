@@ -63,7 +63,10 @@ def _listen(bootstrap_servers: str, topic: str, parent: Connection) -> None:
     options = {"bootstrap.servers": bootstrap_servers, "group.id": "latency", "enable.auto.commit": False}
     consumer = Consumer({**options, "fetch.wait.max.ms": 500})
     # Positions by number: "latest" is looked up a moment after the assignment, and what comes meanwhile is passed over.
-    partitions = [TopicPartition(topic, number) for number in consumer.list_topics(topic, 30).topics[topic].partitions]
+    # The query makes the topic shortly after it has chosen where to begin.
+    while not (numbers := consumer.list_topics(topic, 30).topics[topic].partitions):
+        time.sleep(0.1)
+    partitions = [TopicPartition(topic, number) for number in numbers]
     ends = [(each, consumer.get_watermark_offsets(each, 30)[1]) for each in partitions]
     consumer.assign([TopicPartition(topic, each.partition, end) for each, end in ends])
     found: dict[str, tuple[str, float]] = {}

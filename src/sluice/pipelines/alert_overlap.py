@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyspark.sql.streaming.query import StreamingQuery
 
+# Shares of a batch of the first: in which the second is started, and in which it may go on to its next batch. Later
+# than that it would be starting while the first pauses.
+_BEGIN, _GO_ON = (0.4, 0.6), (0.25, 0.75)
 # Shorter batches are over before a query that was started anew has read anything.
 _STEERED_SECONDS = 20.0
 
@@ -49,10 +52,11 @@ class Overlap:
         self._first.look(now)
         passed = (now - self._first.began) / self._duration_seconds
         if self._second is None:
-            if passed >= 0.5:
+            if _BEGIN[0] <= passed <= _BEGIN[1]:
                 self._second = _Batches(self._start(), now)
-        elif self._second.look(now) and not 0.25 <= passed <= 0.75 and self._duration_seconds >= _STEERED_SECONDS:
-            self.stop()
+        elif self._second.look(now) and self._duration_seconds >= _STEERED_SECONDS:
+            if not _GO_ON[0] <= passed <= _GO_ON[1]:
+                self.stop()
 
     def stop(self) -> None:
         """Stops the second query; `steer` starts it again in its time."""
