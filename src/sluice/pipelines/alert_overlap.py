@@ -37,6 +37,7 @@ class Overlap:
     ) -> None:
         self._start = start
         self._duration_seconds = duration_seconds
+        self._is_steered = duration_seconds >= _STEERED_SECONDS
         self._clock = clock
         self._first = _Batches(first, clock())
         self._second: _Batches | None = None
@@ -54,9 +55,8 @@ class Overlap:
         if self._second is None:
             if _BEGIN[0] <= passed <= _BEGIN[1]:
                 self._second = _Batches(self._start(), now)
-        elif self._second.look(now) and self._duration_seconds >= _STEERED_SECONDS:
-            if not _GO_ON[0] <= passed <= _GO_ON[1]:
-                self.stop()
+        elif self._second.look(now) and self._is_steered and not _GO_ON[0] <= passed <= _GO_ON[1]:
+            self.stop()
 
     def stop(self) -> None:
         """Stops the second query; `steer` starts it again in its time."""
