@@ -212,7 +212,7 @@ def test_a_killed_query_loses_no_signal_and_each_hostile_message_leaves_once_as_
     assert {site.codes[place] for place in set(site.refused) - set(expected)} <= {RULE_FAILED, TIME_OUT_OF_RANGE}
     assert "3 rules" not in site.log
     assert "alerts: 2 rules on" in site.log
-    assert "real-time mode, batches of 40 s, two beside each other" in site.log
+    assert "real-time mode, batches of 60 s, two beside each other" in site.log
 
 
 @pytest.mark.soak
