@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 DEVICES = 1000
 _STEP_SECONDS = 0.001
@@ -62,13 +62,7 @@ class Listener:
 def _listen(bootstrap_servers: str, topic: str, parent: Connection) -> None:
     options = {"bootstrap.servers": bootstrap_servers, "group.id": "latency", "enable.auto.commit": False}
     consumer = Consumer({**options, "fetch.wait.max.ms": 500})
-    # Positions by number: "latest" is looked up a moment after the assignment, and what comes meanwhile is passed over.
-    # The query makes the topic shortly after it has chosen where to begin.
-    while not (numbers := consumer.list_topics(topic, 30).topics[topic].partitions):
-        time.sleep(0.1)
-    partitions = [TopicPartition(topic, number) for number in numbers]
-    ends = [(each, consumer.get_watermark_offsets(each, 30)[1]) for each in partitions]
-    consumer.assign([TopicPartition(topic, each.partition, end) for each, end in ends])
+    consumer.assign(_ends_of(consumer, topic))
     found: dict[str, tuple[str, float]] = {}
     parent.send("ready")
     while True:
@@ -85,6 +79,25 @@ def _listen(bootstrap_servers: str, topic: str, parent: Connection) -> None:
                 continue
             parent.send(samples)
             return
+
+
+def _ends_of(consumer: Consumer, topic: str) -> list[TopicPartition]:
+    """Where a topic ends, once it is there: the query makes it shortly after it has chosen where to begin.
+
+    By number: "latest" is looked up a moment after the assignment, and what comes meanwhile is passed over.
+    """
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            numbers = consumer.list_topics(topic, 30).topics[topic].partitions
+            ends = {each: consumer.get_watermark_offsets(TopicPartition(topic, each), 30)[1] for each in numbers}
+        except KafkaException:
+            ends = {}
+        if ends:
+            return [TopicPartition(topic, each, end) for each, end in ends.items()]
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"there is no topic {topic}")
+        time.sleep(0.1)
 
 
 def _sample(moment: str, read_at: float) -> Sample:
