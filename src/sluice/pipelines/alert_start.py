@@ -19,7 +19,7 @@ from sluice.tables.lake import write_atomically
 # The lock and the checkpoint in the lake, and the query's name.
 NAME = "alerts"
 REAL_TIME, MICRO = "real_time", "micro"
-USE_MICRO = "sluice alerts run --mode micro does the same in micro-batches, some tenths of a second later"
+USE_MICRO = "sluice alerts run --mode micro does the same in micro-batches, seconds later"
 START = "start.json"
 # To Spark's source: from the first record of a partition on.
 _EARLIEST = -2
